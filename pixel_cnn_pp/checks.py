@@ -1,0 +1,84 @@
+"""What the public functions accept. Everything else is a ValueError that says how to convert."""
+
+import keras
+import numpy as np
+
+# One part in 2^10 of the range: bfloat16 rounds 1.0 neighbours by less, a picture in [0, 255] or an
+# unclipped sum is further out.
+_SLACK = 2.0**-10
+
+
+def concrete(x) -> np.ndarray | None:
+    """The values of `x`, or None while a graph is being traced and there are none yet."""
+    try:
+        return np.asarray(x)
+    except (NotImplementedError, TypeError, ValueError):
+        return None
+
+
+def images(x, name: str = "images_pm1", channels: int = 3) -> None:
+    """(batch, rows, columns, channels) floats in [-1, 1]."""
+    _floats(x, name, f"(batch, rows, columns, {channels})", _TO_PM1)
+    _rank_and_channels(x, name, channels)
+    values = concrete(x)
+    if values is not None and values.size:
+        low, high = float(values.min()), float(values.max())
+        if not (low >= -1 - _SLACK and high <= 1 + _SLACK):
+            raise ValueError(f"{name} has values in [{low:g}, {high:g}], expected [-1, 1]; {_TO_PM1}.")
+
+
+def mask(x, name: str = "context_mask") -> None:
+    """(batch, rows, columns, 1) floats, 1 where the pixel is observed and 0 in the hole."""
+    _floats(x, name, "(batch, rows, columns, 1)", _TO_MASK)
+    _rank_and_channels(x, name, 1)
+    values = concrete(x)
+    if values is not None and not np.all((values == 0) | (values == 1)):
+        raise ValueError(f"{name} has values other than 0 (hole) and 1 (observed); {_TO_MASK}.")
+
+
+def maps(x, name: str) -> None:
+    """(batch, rows, columns, any number of channels) floats."""
+    _floats(x, name, "(batch, rows, columns, channels)", "cast it with .astype('float32')")
+    _rank_and_channels(x, name, None)
+
+
+_TO_PM1 = "convert 8-bit pictures with images.astype('float32') / 127.5 - 1"
+_TO_MASK = "convert a picture where white is observed with (mask > 127).astype('float32')"
+
+
+def _floats(x, name: str, shape: str, hint: str) -> None:
+    if not hasattr(x, "dtype") or not hasattr(x, "shape"):
+        raise ValueError(f"{name} is a {type(x).__name__}, expected an array of shape {shape}; {hint}.")
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if "float" not in dtype:
+        raise ValueError(f"{name} has dtype {dtype}, expected float32 of shape {shape}; {hint}.")
+
+
+def _rank_and_channels(x, name: str, channels: int | None) -> None:
+    shape = tuple(x.shape)
+    expected = f"(batch, rows, columns, {'channels' if channels is None else channels})"
+    if len(shape) != 4:
+        hint = f"; add the batch axis with {name}[None]" if len(shape) == 3 else ""
+        raise ValueError(f"{name} has shape {shape}, expected {expected}{hint}.")
+    if channels is not None and shape[-1] != channels:
+        grey = "; repeat a grey picture with np.repeat(x, 3, -1)" if shape[-1] == 1 else ""
+        raise ValueError(f"{name} has {shape[-1]} channels, expected {expected}{grey}.")
+
+
+def positive(**numbers) -> None:
+    """Whole numbers of one or more, such as filters=100."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+            raise ValueError(f"{name} is {number!r}, expected a whole number of 1 or more.")
+
+
+def rate(**numbers) -> None:
+    """Fractions in [0, 1), such as dropout=0.5."""
+    for name, number in numbers.items():
+        if not isinstance(number, int | float) or not 0 <= number < 1:
+            raise ValueError(f"{name} is {number!r}, expected a number from 0 up to, not including, 1.")
+
+
+def choice(name: str, value, choices) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of: {', '.join(map(str, choices))}.")

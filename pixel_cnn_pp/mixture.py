@@ -1,0 +1,249 @@
+"""The discretised logistic mixture over RGB pixels of PixelCNN++ (Salimans et al. 2017).
+
+A pixel is K components. Each gives red, green and blue a logistic density whose mass between two
+neighbouring 8-bit levels is the probability of the level; the outermost levels take the tails. One
+choice of component is shared by the three colours, and green and blue means lean on the colours
+before them. Everything is float32 whatever the compute dtype of the network.
+"""
+
+import math
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from pixel_cnn_pp import checks
+
+HALF_LEVEL = 1.0 / 255.0
+MIN_LOG_SCALE = -7.0
+CHANNELS_PER_MIXTURE = 10
+
+
+class MixtureParams(NamedTuple):
+    """`logits` is (..., K); the others are (..., 3, K) with red, green, blue on the middle axis.
+
+    `coefficients` holds (green on red, blue on red, blue on green), each in (-1, 1).
+    """
+
+    logits: object
+    means: object
+    log_scales: object
+    coefficients: object
+
+
+class Draw(NamedTuple):
+    """`image` is on the 8-bit grid; `exact` is the same draw before clipping and rounding."""
+
+    image: object
+    exact: object
+
+
+def unpack(raw) -> MixtureParams:
+    """(..., 10K) network outputs -> parameters. Means of later colours do not yet lean on earlier ones."""
+    channels = raw.shape[-1]
+    if channels % CHANNELS_PER_MIXTURE:
+        raise ValueError(
+            f"params has {channels} channels, expected {CHANNELS_PER_MIXTURE} per mixture component "
+            f"({CHANNELS_PER_MIXTURE}, 20, 30, ...), as ForwardPixelCNN returns them."
+        )
+    k = channels // CHANNELS_PER_MIXTURE
+    raw = ops.cast(raw, "float32")
+    colours = ops.reshape(raw[..., k:], (*ops.shape(raw)[:-1], 3, 3 * k))
+    return MixtureParams(
+        logits=raw[..., :k],
+        means=colours[..., :k],
+        log_scales=ops.maximum(colours[..., k : 2 * k], MIN_LOG_SCALE),
+        coefficients=ops.tanh(colours[..., 2 * k :]),
+    )
+
+
+def pack(params: MixtureParams):
+    """The inverse of `unpack`, for log-scales above the floor."""
+    raw_coefficients = ops.arctanh(params.coefficients)
+    colours = ops.concatenate([params.means, params.log_scales, raw_coefficients], axis=-1)
+    k = params.logits.shape[-1]
+    flat = ops.reshape(colours, (*ops.shape(params.logits)[:-1], 9 * k))
+    return ops.concatenate([params.logits, flat], axis=-1)
+
+
+def log_prob(params, images_pm1):
+    """Exact log-probability of 8-bit pixels: (B, H, W) nats, the three colours together."""
+    params = _parameters(params)
+    checks.images(images_pm1)
+    images = ops.cast(images_pm1, "float32")
+    per_component = ops.sum(_log_levels(params, images), axis=-2)
+    return _log_mix(params.logits, per_component)
+
+
+def level_log_probs(params, images_pm1, channel: int):
+    """(..., 256) log-probabilities of every level of one colour, given the colours before it.
+
+    `images_pm1` holds the colours before it; the others are not looked at.
+    """
+    params = _parameters(params)
+    checks.images(images_pm1)
+    checks.choice("channel", channel, (0, 1, 2))
+    images = ops.cast(images_pm1, "float32")
+    before = _log_levels(params, images)[..., :channel, :]
+    weights = params.logits + ops.sum(before, axis=-2)  # p(component | colours before)
+    means = _leaning_means(params, images)[..., channel, None, :]
+    levels = ops.convert_to_tensor(_grid())[:, None]
+    each = _log_level(levels, means, params.log_scales[..., channel, None, :])
+    return _log_mix(weights[..., None, :], each)
+
+
+def sample(params, seed, truncation: float | None = 1.0):
+    """One draw per pixel on the 8-bit grid, from an integer seed or a `keras.random.SeedGenerator`."""
+    params = _parameters(params)
+    shape = (*ops.shape(params.logits)[:-1], params.logits.shape[-1] + 3)
+    return draw(params, keras.random.uniform(shape, seed=seed, dtype="float32"), truncation).image
+
+
+def draw(params, uniforms, truncation: float | None = 1.0) -> Draw:
+    """Turn (..., K + 3) uniforms in [0, 1) into a draw: K for the component, one for each colour.
+
+    `truncation` r keeps each colour within r scales of its component's mean (the paper: 1); 0 gives
+    the means themselves and None the whole distribution.
+    """
+    params = _parameters(params)
+    if truncation is not None and not truncation >= 0:
+        raise ValueError(f"truncation is {truncation!r}, expected None (no truncation) or 0 or more.")
+    k = params.logits.shape[-1]
+    uniforms = ops.clip(ops.cast(uniforms, "float32"), 2.0**-25, 1 - 2.0**-24)
+    chosen = _choose(params, uniforms[..., :k])
+    offsets = ops.exp(chosen.log_scales) * _truncated_logistic(uniforms[..., k:], truncation)
+
+    # A network trained on 8-bit values is fed 8-bit values: green leans on the rounded red.
+    red = chosen.means[..., 0] + offsets[..., 0]
+    red_8bit = to_grid(red)
+    green = chosen.means[..., 1] + chosen.coefficients[..., 0] * red_8bit + offsets[..., 1]
+    green_8bit = to_grid(green)
+    blue = (
+        chosen.means[..., 2]
+        + chosen.coefficients[..., 1] * red_8bit
+        + chosen.coefficients[..., 2] * green_8bit
+        + offsets[..., 2]
+    )
+    return Draw(
+        image=ops.stack([red_8bit, green_8bit, to_grid(blue)], axis=-1),
+        exact=ops.stack([red, green, blue], axis=-1),
+    )
+
+
+def mean(params):
+    """The expected colour of the undiscretised mixture, clipped to [-1, 1]: (..., 3)."""
+    params = _parameters(params)
+    red, green, blue = (params.means[..., c, :] for c in range(3))
+    green = green + params.coefficients[..., 0, :] * red
+    blue = blue + params.coefficients[..., 1, :] * red + params.coefficients[..., 2, :] * green
+    weights = ops.softmax(params.logits, axis=-1)[..., None, :]
+    return ops.clip(ops.sum(weights * ops.stack([red, green, blue], axis=-2), axis=-1), -1.0, 1.0)
+
+
+def mode(params):
+    """The most likely level of red, then of green given it, then of blue given both: (..., 3)."""
+    params = _parameters(params)
+    image = ops.zeros((*ops.shape(params.logits)[:-1], 3), dtype="float32")
+    grid = ops.convert_to_tensor(_grid())
+    for channel in range(3):
+        best = ops.take(grid, ops.argmax(level_log_probs(params, image, channel), axis=-1))
+        image = ops.concatenate(
+            [image[..., :channel], best[..., None], image[..., channel + 1 :]], axis=-1
+        )
+    return image
+
+
+def to_grid(values):
+    """Clip to [-1, 1] and round to the nearest 8-bit level."""
+    return ops.round((ops.clip(values, -1.0, 1.0) + 1.0) * 127.5) / 127.5 - 1.0
+
+
+def _grid() -> np.ndarray:
+    return (np.arange(256) / 127.5 - 1.0).astype("float32")
+
+
+def _parameters(params) -> MixtureParams:
+    if isinstance(params, MixtureParams):
+        return params
+    checks.maps(params, "params")
+    return unpack(params)
+
+
+def _leaning_means(params: MixtureParams, images):
+    """Means of green and blue moved by the true colours before them."""
+    red, green = images[..., 0, None], images[..., 1, None]
+    means, by = params.means, params.coefficients
+    return ops.stack(
+        [
+            means[..., 0, :],
+            means[..., 1, :] + by[..., 0, :] * red,
+            means[..., 2, :] + by[..., 1, :] * red + by[..., 2, :] * green,
+        ],
+        axis=-2,
+    )
+
+
+def _log_levels(params: MixtureParams, images):
+    """(..., 3, K): log-probability of each true colour under each component."""
+    return _log_level(images[..., None], _leaning_means(params, images), params.log_scales)
+
+
+def _log_level(x, means, log_scales):
+    """log(sigma(a) - sigma(b)) for the level's upper edge a and lower edge b, in scales.
+
+    Written as log sigma(a) + log(1 - sigma(b)) + log(1 - exp(b - a)): no difference of near-equal
+    numbers is ever taken, so neither far tails nor tiny or huge scales need a special case. The
+    outermost levels reach to infinity on one side, which drops that side's terms.
+    """
+    inverse_scales = ops.exp(-log_scales)
+    centred = (x - means) * inverse_scales
+    half_width = HALF_LEVEL * inverse_scales
+    not_lowest = ops.cast(x > -0.999, "float32")
+    not_highest = ops.cast(x < 0.999, "float32")
+    return (
+        not_lowest * not_highest * _log_one_minus_exp(2.0 * half_width, log_scales)
+        - not_highest * ops.softplus(-centred - half_width)
+        - not_lowest * ops.softplus(centred - half_width)
+    )
+
+
+def _log_one_minus_exp(width, log_scales):
+    """log(1 - exp(-width)) where width = 2 * HALF_LEVEL * exp(-log_scales).
+
+    Narrow widths take the series of log(sinh) with log(width) written through the log-scale: exp(-
+    log_scale) may underflow there, and its gradient with it. Below 0.1 the first term left out is
+    width^4 / 2880 < 4e-8. Both branches get arguments they are safe on, because `where` passes
+    gradients of the branch not taken as zero times whatever they are.
+    """
+    narrow = width < 0.1
+    log_width = math.log(2.0 * HALF_LEVEL) - log_scales
+    series = log_width - 0.5 * width + width * width / 24.0
+    direct = ops.log(-ops.expm1(-ops.where(narrow, 1.0, width)))
+    return ops.where(narrow, series, direct)
+
+
+def _log_mix(logits, per_component):
+    return ops.logsumexp(logits + per_component, axis=-1) - ops.logsumexp(logits, axis=-1)
+
+
+def _choose(params: MixtureParams, uniforms) -> MixtureParams:
+    """The parameters of one component per pixel, picked by Gumbel-max."""
+    gumbel = -ops.log(-ops.log(uniforms))
+    picked = ops.argmax(params.logits + gumbel, axis=-1)
+    one_hot = ops.one_hot(picked, params.logits.shape[-1], dtype="float32")[..., None, :]
+    return MixtureParams(
+        picked, *(ops.sum(part * one_hot, axis=-1) for part in params[1:])
+    )
+
+
+def _truncated_logistic(uniforms, truncation: float | None):
+    """Standard logistic numbers, restricted to [-truncation, truncation]."""
+    if truncation is None:
+        return ops.log(uniforms) - ops.log1p(-uniforms)
+    if truncation == 0:
+        return ops.zeros_like(uniforms)
+    tail = 1.0 / (math.exp(min(truncation, 80.0)) + 1.0)  # mass cut from each side
+    kept = ops.clip(tail + (1.0 - 2.0 * tail) * uniforms, 2.0**-25, 1 - 2.0**-24)
+    values = ops.log(kept) - ops.log1p(-kept)
+    return ops.clip(values, -truncation, truncation)  # against the last rounding
