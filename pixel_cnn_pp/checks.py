@@ -24,7 +24,9 @@ def images(x, name: str = "images_pm1", channels: int = 3) -> None:
     if values is not None and values.size:
         low, high = float(values.min()), float(values.max())
         if not (low >= -1 - _SLACK and high <= 1 + _SLACK):
-            raise ValueError(f"{name} has values in [{low:g}, {high:g}], expected [-1, 1]; {_TO_PM1}.")
+            raise ValueError(
+                f"{name} has values in [{low:g}, {high:g}], expected [-1, 1]; {_TO_PM1}."
+            )
 
 
 def mask(x, name: str = "context_mask") -> None:
@@ -48,7 +50,9 @@ _TO_MASK = "convert a picture where white is observed with (mask > 127).astype('
 
 def _floats(x, name: str, shape: str, hint: str) -> None:
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
-        raise ValueError(f"{name} is a {type(x).__name__}, expected an array of shape {shape}; {hint}.")
+        raise ValueError(
+            f"{name} is a {type(x).__name__}, expected an array of shape {shape}; {hint}."
+        )
     dtype = keras.backend.standardize_dtype(x.dtype)
     if "float" not in dtype:
         raise ValueError(f"{name} has dtype {dtype}, expected float32 of shape {shape}; {hint}.")
@@ -76,7 +80,9 @@ def rate(**numbers) -> None:
     """Fractions in [0, 1), such as dropout=0.5."""
     for name, number in numbers.items():
         if not isinstance(number, int | float) or not 0 <= number < 1:
-            raise ValueError(f"{name} is {number!r}, expected a number from 0 up to, not including, 1.")
+            raise ValueError(
+                f"{name} is {number!r}, expected a number from 0 up to, not including, 1."
+            )
 
 
 def choice(name: str, value, choices) -> None:

@@ -108,7 +108,9 @@ def draw(params, uniforms, truncation: float | None = 1.0) -> Draw:
     """
     params = _parameters(params)
     if truncation is not None and not truncation >= 0:
-        raise ValueError(f"truncation is {truncation!r}, expected None (no truncation) or 0 or more.")
+        raise ValueError(
+            f"truncation is {truncation!r}, expected None (no truncation) or 0 or more."
+        )
     k = params.logits.shape[-1]
     uniforms = ops.clip(ops.cast(uniforms, "float32"), 2.0**-25, 1 - 2.0**-24)
     chosen = _choose(params, uniforms[..., :k])
@@ -132,13 +134,14 @@ def draw(params, uniforms, truncation: float | None = 1.0) -> Draw:
 
 
 def mean(params):
-    """The expected colour of the undiscretised mixture, clipped to [-1, 1]: (..., 3)."""
+    """The components' means, each clipped as a draw is, averaged by their weights: (..., 3)."""
     params = _parameters(params)
-    red, green, blue = (params.means[..., c, :] for c in range(3))
-    green = green + params.coefficients[..., 0, :] * red
-    blue = blue + params.coefficients[..., 1, :] * red + params.coefficients[..., 2, :] * green
+    by = params.coefficients
+    red = _clip(params.means[..., 0, :])
+    green = _clip(params.means[..., 1, :] + by[..., 0, :] * red)
+    blue = _clip(params.means[..., 2, :] + by[..., 1, :] * red + by[..., 2, :] * green)
     weights = ops.softmax(params.logits, axis=-1)[..., None, :]
-    return ops.clip(ops.sum(weights * ops.stack([red, green, blue], axis=-2), axis=-1), -1.0, 1.0)
+    return ops.sum(weights * ops.stack([red, green, blue], axis=-2), axis=-1)
 
 
 def mode(params):
@@ -156,7 +159,11 @@ def mode(params):
 
 def to_grid(values):
     """Clip to [-1, 1] and round to the nearest 8-bit level."""
-    return ops.round((ops.clip(values, -1.0, 1.0) + 1.0) * 127.5) / 127.5 - 1.0
+    return ops.round((_clip(values) + 1.0) * 127.5) / 127.5 - 1.0
+
+
+def _clip(values):
+    return ops.clip(values, -1.0, 1.0)
 
 
 def _grid() -> np.ndarray:
@@ -232,9 +239,7 @@ def _choose(params: MixtureParams, uniforms) -> MixtureParams:
     gumbel = -ops.log(-ops.log(uniforms))
     picked = ops.argmax(params.logits + gumbel, axis=-1)
     one_hot = ops.one_hot(picked, params.logits.shape[-1], dtype="float32")[..., None, :]
-    return MixtureParams(
-        picked, *(ops.sum(part * one_hot, axis=-1) for part in params[1:])
-    )
+    return MixtureParams(picked, *(ops.sum(part * one_hot, axis=-1) for part in params[1:]))
 
 
 def _truncated_logistic(uniforms, truncation: float | None):

@@ -1,0 +1,189 @@
+"""What a network sees: published names, kernel sizes for an exact field, and the measured truth.
+
+The published names count rows x columns from 2x3, plus 1x2 per gated block. They undercount, since a
+block holds two convolutions: n blocks really see 2n+3 rows above, 4n+4 columns and 2n+1 pixels to
+the left. `measure` finds that by Jacobian, and `Plan.exact` builds networks whose name is the truth.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from pixel_cnn_pp import checks
+
+# The paper prints 7x15 for its five-block network, where the published counter says 7x13.
+_ALIASES = {"7x15": 5}
+
+
+class Field(NamedTuple):
+    """The true field: rows above the present one, columns over all rows, pixels left on its own row."""
+
+    rows_above: int
+    columns: int
+    left: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows_above} rows above, {self.columns} columns, {self.left} pixels to the left"
+        )
+
+
+def name(blocks: int) -> str:
+    """The published name of a network with this many gated blocks."""
+    checks.positive(blocks=blocks)
+    aliases = {count: alias for alias, count in _ALIASES.items()}
+    return aliases.get(blocks, f"{2 + blocks}x{3 + 2 * blocks}")
+
+
+def blocks(name: str) -> int:
+    """Gated blocks of the network with a published name: blocks("3x5") is 1, blocks("7x15") is 5."""
+    if name in _ALIASES:
+        return _ALIASES[name]
+    rows, columns = size(name)
+    if rows < 3 or columns != 2 * rows - 1:
+        known = ", ".join(f"{2 + n}x{3 + 2 * n}" for n in range(1, 9))
+        raise ValueError(
+            f"receptive field {name!r} is not a published name: expected 7x15 (the paper's five "
+            f"blocks) or one of {known}, and so on. Any RxC with odd C is available as an exact field."
+        )
+    return rows - 2
+
+
+def size(name: str) -> tuple[int, int]:
+    """(rows, columns) as written in a name such as "7x15"."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", name) if isinstance(name, str) else None
+    if match is None:
+        raise ValueError(f"receptive field {name!r} is not of the form ROWSxCOLUMNS, such as 7x15.")
+    return int(match[1]), int(match[2])
+
+
+class Plan(NamedTuple):
+    """Kernel sizes (rows, columns) of every convolution of the two streams.
+
+    `first_down` reads the rows above; `first_row` and `first_left` start the horizontal stream from
+    the row above and from the pixels to the left (None: nothing to the left is seen). Each block has
+    two kernels per stream.
+    """
+
+    first_down: tuple[int, int]
+    first_row: tuple[int, int]
+    first_left: tuple[int, int] | None
+    down: tuple[tuple[tuple[int, int], tuple[int, int]], ...]
+    down_right: tuple[tuple[tuple[int, int], tuple[int, int]], ...]
+
+    @classmethod
+    def published(cls, blocks: int) -> "Plan":
+        """PixelCNN++: 2x3 kernels down, 2x2 kernels down and right."""
+        return cls(
+            first_down=(2, 3),
+            first_row=(1, 3),
+            first_left=(2, 1),
+            down=(((2, 3), (2, 3)),) * blocks,
+            down_right=(((2, 2), (2, 2)),) * blocks,
+        )
+
+    @classmethod
+    def exact(cls, blocks: int, rows: int, columns: int) -> "Plan":
+        """A true field of `rows` above, `columns` centred on the pixel, (columns-1)/2 to the left.
+
+        The horizontal stream moves along its own row only; all rows above come through the vertical
+        stream, which joins it after the first convolution of a block. Whatever it sees then is moved
+        left by the horizontal convolutions still to come, so the vertical stream may never be wider
+        than the horizontal one already is, and the last block's second kernel is 1x1.
+        """
+        checks.positive(blocks=blocks, rows=rows, columns=columns)
+        if columns % 2 == 0:
+            raise ValueError(
+                f"an exact field of {rows}x{columns} would not be centred: columns must be odd, "
+                f"such as {rows}x{columns + 1}."
+            )
+        half = columns // 2
+        start = min(half, 1)
+        # Pixels to the left after each horizontal convolution: even steps, all taken but for the last.
+        slots = max(2 * blocks - 1, 1)
+        left = [start + -(-(half - start) * (s + 1) // slots) for s in range(slots)] + [half]
+        steps = np.diff([start, *left])
+        widths = [
+            start,
+            *left[::2],
+        ]  # half-width of the vertical stream before and after each block
+        first_rows = min(rows, 2)
+        more_rows = np.diff(
+            [(rows - first_rows) * s // (2 * blocks) for s in range(2 * blocks + 1)]
+        )
+        down = []
+        for k in range(blocks):
+            growth = widths[k + 1] - widths[k]
+            halves = (growth - growth // 2, growth // 2)
+            down.append(
+                tuple((1 + int(more_rows[2 * k + i]), 1 + 2 * int(halves[i])) for i in range(2))
+            )
+        return cls(
+            first_down=(first_rows, 1 + 2 * start),
+            first_row=(1, 1 + 2 * start),
+            first_left=(1, 1) if half else None,
+            down=tuple(down),
+            down_right=tuple(
+                ((1, 1 + int(steps[2 * k])), (1, 1 + int(steps[2 * k + 1]))) for k in range(blocks)
+            ),
+        )
+
+
+def measure(network) -> Field:
+    """The true field of a built or unbuilt forward network, from one row of its Jacobian."""
+    seen = jacobian_pattern(network)
+    row, column = seen.shape[0] - 1, seen.shape[1] // 2
+    rows, columns = np.nonzero(seen)
+    return Field(
+        rows_above=int(row - rows.min()) if rows.size else 0,
+        columns=int(columns.max() - columns.min() + 1) if rows.size else 0,
+        left=int(column - columns[rows == row].min()) if (rows == row).any() else 0,
+    )
+
+
+def jacobian_pattern(network) -> np.ndarray:
+    """(H, W) bool: which input pixels the output at the middle of the bottom row depends on.
+
+    The picture grows until the field no longer touches its edges, so that none of it is cut off.
+    """
+    side = 16
+    while True:
+        seen = _pattern(network, side)
+        if not (seen[0].any() or seen[:, 0].any() or seen[:, -1].any()):
+            return seen
+        if side >= 256:
+            raise ValueError("the field of this network is wider than 256 pixels.")
+        side *= 2
+
+
+def _pattern(network, side: int) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    image = generator.uniform(-1, 1, (1, side, 2 * side, 3)).astype("float32")
+    channels = getattr(network, "conditioning_channels", None)
+    conditioning = channels and tuple(np.zeros((1, side, 2 * side, c), "float32") for c in channels)
+
+    def output(x):
+        y = network(x, conditioning) if conditioning else network(x)
+        return y[:, -1, side]
+
+    # A random combination of the channels: no two gradients cancel but by accident.
+    weights = generator.normal(size=output(image).shape[-1]).astype("float32")
+    return np.any(input_gradient(lambda x: output(x) @ weights[:, None], image)[0] != 0, axis=-1)
+
+
+def input_gradient(function, x: np.ndarray) -> np.ndarray:
+    """Gradient of sum(function(x)) on whichever backend is in use."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda v: function(v).sum())(jax.numpy.asarray(x)))
+    import tensorflow as tf
+
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(tf.cast(function(x), tf.float32))
+    return tape.gradient(y, x).numpy()

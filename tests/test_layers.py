@@ -1,0 +1,164 @@
+"""The layer library as a library: counts, serialisation, precision, weight normalisation, errors."""
+
+import keras
+import numpy as np
+import pytest
+
+from pixel_cnn_pp import (
+    CausalConv,
+    ForwardPixelCNN,
+    GatedBlock,
+    ReversePixelCNN,
+    data_dependent_initialisation,
+)
+
+
+def image(batch=2, size=8, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (batch, size, size, 3)).astype("float32")
+
+
+def maps(channels, batch=2, size=8, seed=1):
+    return np.random.default_rng(seed).normal(size=(batch, size, size, channels)).astype("float32")
+
+
+def mask(batch=2, size=8):
+    mask = np.ones((batch, size, size, 1), "float32")
+    mask[:, 2:5, 3:7] = 0
+    return mask
+
+
+def test_parameter_counts_of_the_paper():
+    forward, reverse = ForwardPixelCNN(), ReversePixelCNN()
+    forward(image(1), (maps(100, 1), maps(32, 1)))
+    reverse(image(1), mask(1))
+    assert forward.count_params() == 1_832_300
+    assert reverse.count_params() == 1_569_400
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"conditioning_form": "published"},
+        {"activation": "concat_elu", "weight_norm": True},
+        {"field": (4, 5)},
+    ],
+    ids=str,
+)
+def test_keras_files_round_trip(tmp_path, options):
+    x, m, y = keras.Input((8, 8, 3)), keras.Input((8, 8, 1)), keras.Input((8, 8, 4))
+    networks = {k: v for k, v in options.items() if k != "conditioning_form"}
+    reverse = ReversePixelCNN(2, 6, 5, dropout=0.3, **networks)
+    forward = ForwardPixelCNN(2, 6, 2, dropout=0.3, **options)
+    model = keras.Model([x, m, y], forward(x, (reverse(x, m), y)))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    inputs = [image(), mask(), maps(4)]
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+    copies = {type(layer): layer for layer in loaded.layers}
+    assert copies[ForwardPixelCNN].get_config() == forward.get_config()
+    assert copies[ReversePixelCNN].get_config() == reverse.get_config()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        CausalConv(5, (2, 3), "down", weight_norm=True),
+        CausalConv(5, (2, 2), "down_right", use_bias=False),
+        GatedBlock(3, ((2, 3), (2, 3)), "down", dropout=0.1),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_single_layers_round_trip(tmp_path, layer):
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, layer(x))
+    model.save(tmp_path / "layer.keras")
+    loaded = keras.models.load_model(tmp_path / "layer.keras")
+    np.testing.assert_array_equal(loaded(image()), model(image()))
+
+
+def test_outputs_are_float32_under_mixed_bfloat16():
+    network = ForwardPixelCNN(2, 8, 2, dtype="mixed_bfloat16")
+    reverse = ReversePixelCNN(2, 8, 4, dtype="mixed_bfloat16")
+    features = reverse(image(), mask())
+    out = network(image(), features)
+    assert keras.backend.standardize_dtype(features.dtype) == "float32"
+    assert keras.backend.standardize_dtype(out.dtype) == "float32"
+    assert network.streams.down[0].conv1.compute_dtype == "bfloat16"
+    full = ForwardPixelCNN(2, 8, 2)
+    full(image(), features)
+    full.set_weights(network.get_weights())
+    # bfloat16 keeps 8 bits; two blocks of sums of about 50 terms.
+    np.testing.assert_allclose(out, full(image(), features), atol=0.1)
+    assert np.abs(np.asarray(out) - np.asarray(full(image(), features))).max() > 1e-5
+
+
+def test_dropout_acts_in_training_only():
+    network = ForwardPixelCNN(1, 8, 1, dropout=0.5)
+    still = [np.asarray(network(image())) for _ in range(2)]
+    np.testing.assert_array_equal(*still)
+    assert (np.asarray(network(image(), training=True)) != still[0]).any()
+
+
+def test_weight_norm_equals_the_plain_layer_with_the_normalised_kernel():
+    normed, plain = CausalConv(5, (2, 3), weight_norm=True), CausalConv(5, (2, 3))
+    normed(image()), plain(image())
+    kernel = np.random.default_rng(2).normal(size=normed.kernel.shape).astype("float32")
+    gain = np.arange(1.0, 6.0, dtype="float32")
+    normed.kernel.assign(kernel)
+    normed.gain.assign(gain)
+    lengths = np.sqrt((kernel.astype(np.float64) ** 2).sum((0, 1, 2)))
+    plain.kernel.assign((kernel * gain / lengths).astype("float32"))
+    # One float32 rounding of the kernel apart.
+    np.testing.assert_allclose(normed(image()), plain(image()), rtol=1e-5, atol=1e-5)
+
+
+def test_data_dependent_initialisation_standardises_every_layer():
+    network = ForwardPixelCNN(2, 16, 2, weight_norm=True, activation="concat_elu")
+    data = image(16)
+    network(data)
+    before = network.get_weights()
+    with data_dependent_initialisation():
+        out = np.asarray(network(data)).reshape(-1, 20)
+    # The last layer's outputs on this very batch: mean 0 and std 1 up to float32.
+    np.testing.assert_allclose(out.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(out.std(0), 1, atol=1e-3)
+    gains = [w for w in network.weights if w.name == "gain"]
+    assert gains
+    assert all((np.asarray(gain) != 1).any() for gain in gains)
+    # Outside the context nothing is initialised again.
+    after = network.get_weights()
+    network(image(16, seed=5))
+    assert all((a == b).all() for a, b in zip(after, network.get_weights(), strict=True))
+    assert any((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: ForwardPixelCNN(1, 4, 1)(np.zeros((1, 8, 8, 3), "uint8")), "127.5 - 1"),
+        (lambda: ForwardPixelCNN(1, 4, 1)(np.full((1, 8, 8, 3), 200.0, "float32")), "200"),
+        (lambda: ForwardPixelCNN(1, 4, 1)(np.zeros((8, 8, 3), "float32")), "None"),
+        (lambda: ForwardPixelCNN(1, 4, 1)(np.zeros((1, 8, 8, 1), "float32")), "1 channels"),
+        (lambda: ForwardPixelCNN(0, 4, 1), "blocks is 0"),
+        (lambda: ForwardPixelCNN(1, 4, 1, dropout=1.0), "dropout is 1.0"),
+        (lambda: ForwardPixelCNN(1, 4, 1, activation="relu"), "elu, concat_elu"),
+        (lambda: ForwardPixelCNN(1, 4, 1, conditioning_form="film"), "linear, published"),
+        (lambda: ReversePixelCNN(1, 4, 2)(image(), np.full((2, 8, 8, 1), 0.5)), "0 \\(hole\\)"),
+        (lambda: ReversePixelCNN(1, 4, 2)(image(), np.ones((2, 8, 8, 1), "uint8")), "astype"),
+        (lambda: CausalConv(4, (2, 2), "down"), "odd"),
+        (lambda: CausalConv(4, (2, 2), "up"), "down, down_right"),
+    ],
+)
+def test_bad_input_is_one_clear_error(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_maps_other_than_those_built_for_are_refused():
+    network = ForwardPixelCNN(1, 4, 1)
+    network(image(), maps(3))
+    with pytest.raises(ValueError, match="built"):
+        network(image(), maps(4))
+    with pytest.raises(ValueError, match="built"):
+        network(image())

@@ -1,0 +1,271 @@
+import keras
+import numpy as np
+import oracles
+import pytest
+import scipy.stats
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pixel_cnn_pp import mixture
+
+LEVELS = (np.arange(256) / 127.5 - 1).astype("float32")
+
+
+def random_raw(shape, mixtures=3, seed=0, spread=1.0):
+    """Outputs like those of a network: means in the picture's range, scales from sharp to broad."""
+    rng = np.random.default_rng(seed)
+    raw = rng.normal(0, spread, (*shape, 10 * mixtures))
+    for colour in range(3):
+        start = mixtures + 3 * mixtures * colour + mixtures
+        raw[..., start : start + mixtures] = rng.uniform(-6, 0, (*shape, mixtures))
+    return raw.astype("float32")
+
+
+def random_pixels(shape, seed=0):
+    return LEVELS[np.random.default_rng(seed).integers(0, 256, (*shape, 3))]
+
+
+def test_unpack_follows_the_published_channel_order():
+    raw = random_raw((1, 2, 3), mixtures=4)
+    params = mixture.unpack(raw)
+    logits, means, log_scales, coefficients = oracles.unpack(raw)
+    np.testing.assert_array_equal(params.logits, logits.astype("float32"))
+    np.testing.assert_array_equal(params.means, np.stack(means, -2).astype("float32"))
+    np.testing.assert_array_equal(params.log_scales, np.stack(log_scales, -2).astype("float32"))
+    # tanh in float32 is within a few units in the last place.
+    np.testing.assert_allclose(params.coefficients, np.stack(coefficients, -2), atol=1e-6)
+
+
+def test_pack_inverts_unpack():
+    raw = random_raw((1, 4, 4))
+    # arctanh loses digits where tanh is steep to invert: 1e-3 at |raw| = 4 in float32.
+    np.testing.assert_allclose(mixture.pack(mixture.unpack(raw)), raw, atol=1e-3)
+
+
+def test_log_prob_equals_the_float64_oracle():
+    raw, pixels = random_raw((1, 8, 8), mixtures=5, seed=1), random_pixels((1, 8, 8), seed=2)
+    pixels[0, 0, :2] = -1
+    pixels[0, 0, 2:4] = 1
+    expected = [
+        oracles.log_prob_pixel(raw[0, i, j], pixels[0, i, j]) for i in range(8) for j in range(8)
+    ]
+    # At the sharpest scale (exp(-6)) float32 places an edge to 6e-8 / exp(-6) = 2e-5 scales.
+    np.testing.assert_allclose(
+        np.ravel(mixture.log_prob(raw, pixels)), expected, rtol=2e-5, atol=2e-4
+    )
+
+
+@pytest.mark.parametrize("level", [0, 1, 100, 254, 255])
+@pytest.mark.parametrize("log_scale", [-20.0, -7.0, -3.0, 0.0, 3.0, 20.0, 60.0, 120.0])
+@pytest.mark.parametrize("mean", [-50.0, -1.0, 0.0, 0.3, 1.0, 50.0])
+def test_one_level_equals_the_long_decimal_oracle(level, log_scale, mean):
+    """Far tails, tiny and huge scales, both edges: beyond what float64 differences could check."""
+    mean = float(np.float32(mean))
+    ours = float(
+        mixture._log_level(np.float32(LEVELS[level]), np.float32(mean), np.float32(log_scale))
+    )
+    expected = oracles.log_level_exact(level, mean, log_scale)
+    # The edge's place in scales is rounded to 2^-24 of its size: that much relative error is in the
+    # input of every formula, and the log-probability is at most linear in it.
+    edge = (abs(LEVELS[level] - mean) + 0.004) * np.exp(-log_scale) * 2.0**-22
+    assert ours == pytest.approx(expected, rel=2e-6, abs=2e-6 + edge)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_levels_of_each_conditional_sum_to_one(channel):
+    raw, pixels = random_raw((2, 4, 4), seed=3), random_pixels((2, 4, 4), seed=4)
+    total = np.exp(mixture.level_log_probs(raw, pixels, channel)).sum(-1)
+    # Neighbouring levels must share an edge; float32 sees it to 6e-8 / exp(-6) = 2e-5 scales.
+    np.testing.assert_allclose(total, 1, atol=5e-5)
+
+
+def test_conditionals_multiply_to_the_joint():
+    raw, pixels = random_raw((2, 4, 4), seed=5), random_pixels((2, 4, 4), seed=6)
+    index = np.rint((pixels + 1) * 127.5).astype(int)
+    total = 0
+    for channel in range(3):
+        table = np.asarray(mixture.level_log_probs(raw, pixels, channel))
+        total = total + np.take_along_axis(table, index[..., channel, None], -1)[..., 0]
+    # Two orders of the same float32 sums of terms up to some hundreds of nats.
+    np.testing.assert_allclose(total, mixture.log_prob(raw, pixels), rtol=1e-5, atol=1e-4)
+
+
+def test_first_channel_equals_tfp_quantized_logistics():
+    import tensorflow_probability as tfp
+
+    tfd, tfb = tfp.distributions, tfp.bijectors
+    raw = random_raw((1, 3, 3), mixtures=4, seed=7)
+    logits, means, log_scales, _ = oracles.unpack(raw)
+    # TFP counts levels 0..255 and needs float64 where its difference of two CDFs cancels.
+    logistic = tfd.Logistic((means[0] + 1) * 127.5, np.exp(log_scales[0]) * 127.5)
+    shifted = tfd.TransformedDistribution(logistic, tfb.Shift(np.float64(-0.5)))
+    quantized = tfd.QuantizedDistribution(shifted, low=np.float64(0), high=np.float64(255))
+    tfp_mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=logits), quantized)
+    expected = np.stack([tfp_mixture.log_prob(np.float64(v)) for v in range(256)], -1)
+    ours = mixture.level_log_probs(raw, np.zeros((1, 3, 3, 3), "float32"), 0)
+    visible = expected > -25  # beyond, TFP's own CDF difference has no digits left
+    np.testing.assert_allclose(np.asarray(ours)[visible], expected[visible], rtol=1e-4, atol=1e-3)
+
+
+raws = hnp.arrays(
+    np.float32,
+    (1, 1, 4, 20),
+    elements=st.floats(-1e6, 1e6, width=32)
+    | st.floats(-20, 20, width=32)
+    | st.sampled_from([0.0, -7.0, -6.9999995, -100.0, 100.0, 1e6, -1e6]),
+)
+pixels = hnp.arrays(np.uint8, (1, 1, 4, 3), elements=st.sampled_from([0, 1, 127, 128, 254, 255]))
+
+
+@settings(max_examples=300)
+@given(raws, pixels)
+def test_log_prob_and_its_gradients_are_finite_everywhere(raw, pixel):
+    raw = tf.constant(raw)
+    with tf.GradientTape() as tape:
+        tape.watch(raw)
+        log_prob = mixture.log_prob(raw, LEVELS[pixel])
+    assert np.isfinite(log_prob).all()
+    assert np.all(log_prob.numpy() <= 0)
+    assert np.isfinite(tape.gradient(log_prob, raw)).all()
+
+
+def test_gradient_of_the_log_scale_equals_a_difference_quotient():
+    """Across the switch between the series and the direct form, and where exp(-log_scale) is tiny."""
+    for log_scale in (-6.5, -3.0, -2.6, -2.4, 0.0, 5.0, 90.0):
+        x = tf.constant(log_scale, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = mixture._log_level(np.float32(LEVELS[130]), np.float32(0.0), x)
+        up, down = (oracles.log_level_exact(130, 0.0, log_scale + e) for e in (1e-4, -1e-4))
+        # Central differences in long decimals err by about 1e-8; float32 is what is left.
+        assert float(tape.gradient(y, x)) == pytest.approx((up - down) / 2e-4, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("truncation", [0.5, 1.0, 3.0, None])
+def test_draws_before_rounding_follow_the_truncated_logistic(truncation):
+    """One component, so each colour is a truncated logistic around a mean known from the draw."""
+    raw = np.zeros((1, 100, 100, 10), "float32")
+    raw[..., [1, 4, 7]] = 0.1, -0.2, 0.05
+    raw[..., [2, 5, 8]] = -3.0, -2.0, -2.5
+    raw[..., [3, 6, 9]] = 0.4, -0.3, 0.2
+    params = mixture.unpack(raw)
+    uniforms = np.random.default_rng(8).uniform(size=(1, 100, 100, 4))
+    drawn = mixture.draw(params, uniforms, truncation)
+    image, exact = np.asarray(drawn.image), np.asarray(drawn.exact)
+    by = np.tanh([0.4, -0.3, 0.2])
+    centres = np.stack(
+        [
+            np.full((1, 100, 100), 0.1),
+            -0.2 + by[0] * image[..., 0],
+            0.05 + by[1] * image[..., 0] + by[2] * image[..., 1],
+        ],
+        -1,
+    )
+    standard = (exact - centres) / np.exp([-3.0, -2.0, -2.5])
+    bound = np.inf if truncation is None else truncation
+    assert np.abs(standard).max() <= bound + 1e-5  # float32 division back to scales
+    low, high = (scipy.stats.logistic.cdf(sign * bound) for sign in (-1, 1))
+    for channel in range(3):
+        ks = scipy.stats.kstest(
+            standard[..., channel].ravel(),
+            lambda v: (scipy.stats.logistic.cdf(v) - low) / (high - low),
+        )
+        assert ks.pvalue > 1e-3
+        # The test has teeth: a uniform density over the same interval is told apart.
+        if truncation == 3.0:
+            wrong = scipy.stats.kstest(standard[..., channel].ravel(), "uniform", (-3, 6))
+            assert wrong.pvalue < 1e-6
+
+
+@pytest.mark.parametrize("truncation", [0, 1.0, None])
+def test_drawn_images_are_the_nearest_levels_of_the_exact_draws(truncation):
+    raw = random_raw((2, 16, 16), seed=9)
+    uniforms = np.random.default_rng(10).uniform(size=(2, 16, 16, 6))
+    image, exact = (np.asarray(x) for x in mixture.draw(raw, uniforms, truncation))
+    assert (
+        np.isin(image, LEVELS).all()
+        or np.abs(image - LEVELS[np.rint((image + 1) * 127.5).astype(int)]).max() <= 2.0**-23
+    )
+    # Half a level, and the rounding of float32 at a tie.
+    assert np.abs(image - np.clip(exact, -1, 1)).max() <= 1 / 255 + 1e-6
+
+
+def test_untruncated_draws_have_the_probabilities_of_log_prob():
+    """Chi-square over the levels of red for a mixture of two components: sampler against density."""
+    raw = np.broadcast_to(random_raw((1, 1, 1), mixtures=2, seed=11), (1, 200, 200, 20)).copy()
+    image = mixture.sample(raw, seed=12, truncation=None)
+    levels = np.rint((np.asarray(image)[..., 0].ravel() + 1) * 127.5).astype(int)
+    counts = np.bincount(levels, minlength=256)
+    table = mixture.level_log_probs(raw[:, :1, :1], np.zeros((1, 1, 1, 3), "float32"), 0)
+    p = np.exp(np.asarray(table, np.float64))[0, 0, 0]
+    order = np.argsort(p)
+    keep = p[order] * levels.size > 10
+    observed = np.append(counts[order][keep], counts[order][~keep].sum())
+    expected = np.append(p[order][keep], p[order][~keep].sum()) * levels.size
+    assert (
+        scipy.stats.chisquare(observed, expected * (observed.sum() / expected.sum())).pvalue > 1e-3
+    )
+
+
+def test_sampling_depends_on_the_seed_alone():
+    raw = random_raw((1, 4, 4))
+    first, again, other = (np.asarray(mixture.sample(raw, seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_mean_and_mode_of_a_sharp_component():
+    raw = random_raw((1, 3, 3), mixtures=2, seed=13)
+    raw[..., 0], raw[..., 1] = 30.0, 0.0
+    for colour in range(3):
+        raw[..., 2 + 6 * colour + 2 : 2 + 6 * colour + 4] = -7.0
+    raw[..., 2:4] *= 0.3
+    params = mixture.unpack(raw)
+    zero = mixture.draw(params, np.full((1, 3, 3, 5), 0.5, "float32"), truncation=0)
+    # All the mass is within a level of the component's mean, however it is summarised.
+    np.testing.assert_allclose(mixture.mode(raw), zero.image, atol=2 / 255 + 1e-6)
+    np.testing.assert_allclose(
+        mixture.mean(raw), np.clip(np.asarray(zero.exact), -1, 1), atol=2 / 255 + 1e-3
+    )
+
+
+def test_mode_beats_every_other_level_of_each_conditional():
+    raw = random_raw((1, 4, 4), seed=14)
+    best = np.asarray(mixture.mode(raw))
+    for channel in range(3):
+        table = np.asarray(mixture.level_log_probs(raw, best, channel))
+        index = np.rint((best[..., channel] + 1) * 127.5).astype(int)
+        np.testing.assert_array_equal(index, table.argmax(-1))
+
+
+def test_half_precision_outputs_are_scored_in_float32():
+    raw, pixels = random_raw((1, 2, 2)), random_pixels((1, 2, 2))
+    half = keras.ops.cast(raw, "bfloat16")
+    scored = mixture.log_prob(half, pixels)
+    assert keras.backend.standardize_dtype(scored.dtype) == "float32"
+    np.testing.assert_array_equal(scored, mixture.log_prob(np.asarray(half, "float32"), pixels))
+
+
+@pytest.mark.parametrize(
+    ("raw", "image", "says"),
+    [
+        (np.zeros((1, 2, 2, 25), "float32"), np.zeros((1, 2, 2, 3), "float32"), "25 channels"),
+        (np.zeros((2, 2, 20), "float32"), np.zeros((1, 2, 2, 3), "float32"), "params\\[None\\]"),
+        (np.zeros((1, 2, 2, 20), "int32"), np.zeros((1, 2, 2, 3), "float32"), "astype"),
+        (np.zeros((1, 2, 2, 20), "float32"), np.zeros((1, 2, 2, 3), "uint8"), "127.5 - 1"),
+        (np.zeros((1, 2, 2, 20), "float32"), np.full((1, 2, 2, 3), 255.0), "127.5 - 1"),
+        (np.zeros((1, 2, 2, 20), "float32"), np.zeros((1, 2, 2, 1), "float32"), "np.repeat"),
+        (np.zeros((1, 2, 2, 20), "float32"), np.full((1, 2, 2, 3), np.nan), "expected"),
+        (np.zeros((1, 2, 2, 20), "float32"), [[1.0]], "list"),
+    ],
+)
+def test_bad_input_is_named_with_its_remedy(raw, image, says):
+    with pytest.raises(ValueError, match=says):
+        mixture.log_prob(raw, image)
+
+
+def test_negative_truncation_is_refused():
+    with pytest.raises(ValueError, match="truncation is -1"):
+        mixture.sample(random_raw((1, 1, 1)), 0, truncation=-1)
