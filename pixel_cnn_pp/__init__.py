@@ -1,21 +1,27 @@
-"""PixelCNN++ layers, mixtures and receptive fields on keras.ops (TensorFlow or JAX)."""
+"""PixelCNN++ layers, mixtures and receptive fields on keras.ops (TensorFlow or JAX).
 
-from pixel_cnn_pp import mixture, receptive_field
-from pixel_cnn_pp.blocks import GatedBlock
-from pixel_cnn_pp.convolutions import CausalConv, data_dependent_initialisation
-from pixel_cnn_pp.forward import ForwardPixelCNN
-from pixel_cnn_pp.mixture import MixtureParams
-from pixel_cnn_pp.reverse import ReversePixelCNN
-from pixel_cnn_pp.streams import TwoStreams
+Names load on first use: `receptive_field.blocks` can be asked without waiting for Keras.
+"""
 
-__all__ = [
-    "CausalConv",
-    "ForwardPixelCNN",
-    "GatedBlock",
-    "MixtureParams",
-    "ReversePixelCNN",
-    "TwoStreams",
-    "data_dependent_initialisation",
-    "mixture",
-    "receptive_field",
-]
+from importlib import import_module
+
+_HOMES = {
+    "CausalConv": "convolutions",
+    "ForwardPixelCNN": "forward",
+    "GatedBlock": "blocks",
+    "MixtureParams": "mixture",
+    "ReversePixelCNN": "reverse",
+    "TwoStreams": "streams",
+    "data_dependent_initialisation": "convolutions",
+}
+_SUBMODULES = ("mixture", "receptive_field")
+
+__all__ = [*_HOMES, *_SUBMODULES]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

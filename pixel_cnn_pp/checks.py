@@ -1,6 +1,5 @@
 """What the public functions accept. Everything else is a ValueError that says how to convert."""
 
-import keras
 import numpy as np
 
 # One part in 2^10 of the range: bfloat16 rounds 1.0 neighbours by less, a picture in [0, 255] or an
@@ -53,7 +52,7 @@ def _floats(x, name: str, shape: str, hint: str) -> None:
         raise ValueError(
             f"{name} is a {type(x).__name__}, expected an array of shape {shape}; {hint}."
         )
-    dtype = keras.backend.standardize_dtype(x.dtype)
+    dtype = getattr(x.dtype, "name", str(x.dtype))
     if "float" not in dtype:
         raise ValueError(f"{name} has dtype {dtype}, expected float32 of shape {shape}; {hint}.")
 

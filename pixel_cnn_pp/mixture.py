@@ -40,12 +40,12 @@ class Draw(NamedTuple):
 
 
 def unpack(raw) -> MixtureParams:
-    """(..., 10K) network outputs -> parameters. Means of later colours do not yet lean on earlier ones."""
+    """(..., 10K) network outputs -> parameters; green and blue means do not lean on colours yet."""
     channels = raw.shape[-1]
     if channels % CHANNELS_PER_MIXTURE:
         raise ValueError(
-            f"params has {channels} channels, expected {CHANNELS_PER_MIXTURE} per mixture component "
-            f"({CHANNELS_PER_MIXTURE}, 20, 30, ...), as ForwardPixelCNN returns them."
+            f"params has {channels} channels, expected {CHANNELS_PER_MIXTURE} for each mixture "
+            "component (10, 20, 30, ...), as ForwardPixelCNN returns them."
         )
     k = channels // CHANNELS_PER_MIXTURE
     raw = ops.cast(raw, "float32")
@@ -94,7 +94,7 @@ def level_log_probs(params, images_pm1, channel: int):
 
 
 def sample(params, seed, truncation: float | None = 1.0):
-    """One draw per pixel on the 8-bit grid, from an integer seed or a `keras.random.SeedGenerator`."""
+    """One draw per pixel on the 8-bit grid, from an integer or a `keras.random.SeedGenerator`."""
     params = _parameters(params)
     shape = (*ops.shape(params.logits)[:-1], params.logits.shape[-1] + 3)
     return draw(params, keras.random.uniform(shape, seed=seed, dtype="float32"), truncation).image

@@ -1,8 +1,8 @@
 """What a network sees: published names, kernel sizes for an exact field, and the measured truth.
 
-The published names count rows x columns from 2x3, plus 1x2 per gated block. They undercount, since a
-block holds two convolutions: n blocks really see 2n+3 rows above, 4n+4 columns and 2n+1 pixels to
-the left. `measure` finds that by Jacobian, and `Plan.exact` builds networks whose name is the truth.
+The published names count rows x columns from 2x3, plus 1x2 per gated block. They undercount, since
+a block holds two convolutions: n blocks really see 2n+3 rows above, 4n+4 columns and 2n+1 pixels to
+the left. `measure` finds that by Jacobian; `Plan.exact` builds networks whose name is the truth.
 """
 
 import re
@@ -17,7 +17,7 @@ _ALIASES = {"7x15": 5}
 
 
 class Field(NamedTuple):
-    """The true field: rows above the present one, columns over all rows, pixels left on its own row."""
+    """The true field: rows above the present one, columns over all rows, pixels left of it."""
 
     rows_above: int
     columns: int
@@ -37,15 +37,15 @@ def name(blocks: int) -> str:
 
 
 def blocks(name: str) -> int:
-    """Gated blocks of the network with a published name: blocks("3x5") is 1, blocks("7x15") is 5."""
+    """Gated blocks of the network with a published name: "3x5" has 1, "7x15" has 5."""
     if name in _ALIASES:
         return _ALIASES[name]
     rows, columns = size(name)
     if rows < 3 or columns != 2 * rows - 1:
         known = ", ".join(f"{2 + n}x{3 + 2 * n}" for n in range(1, 9))
         raise ValueError(
-            f"receptive field {name!r} is not a published name: expected 7x15 (the paper's five "
-            f"blocks) or one of {known}, and so on. Any RxC with odd C is available as an exact field."
+            f"receptive_field {name!r} is not a published name: expected 7x15 (the paper's five "
+            f"blocks) or one of {known}, and so on; any RxC with odd C can be an exact field."
         )
     return rows - 2
 
@@ -54,7 +54,7 @@ def size(name: str) -> tuple[int, int]:
     """(rows, columns) as written in a name such as "7x15"."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", name) if isinstance(name, str) else None
     if match is None:
-        raise ValueError(f"receptive field {name!r} is not of the form ROWSxCOLUMNS, such as 7x15.")
+        raise ValueError(f"receptive_field {name!r} is not of the form ROWSxCOLUMNS, such as 7x15.")
     return int(match[1]), int(match[2])
 
 
@@ -62,8 +62,8 @@ class Plan(NamedTuple):
     """Kernel sizes (rows, columns) of every convolution of the two streams.
 
     `first_down` reads the rows above; `first_row` and `first_left` start the horizontal stream from
-    the row above and from the pixels to the left (None: nothing to the left is seen). Each block has
-    two kernels per stream.
+    the row above and from the pixels to the left (None: nothing to the left is seen). Each block
+    has two kernels per stream.
     """
 
     first_down: tuple[int, int]
@@ -88,7 +88,7 @@ class Plan(NamedTuple):
         """A true field of `rows` above, `columns` centred on the pixel, (columns-1)/2 to the left.
 
         The horizontal stream moves along its own row only; all rows above come through the vertical
-        stream, which joins it after the first convolution of a block. Whatever it sees then is moved
+        stream, which joins it after the first convolution of a block. What it sees then is moved
         left by the horizontal convolutions still to come, so the vertical stream may never be wider
         than the horizontal one already is, and the last block's second kernel is 1x1.
         """
@@ -100,7 +100,7 @@ class Plan(NamedTuple):
             )
         half = columns // 2
         start = min(half, 1)
-        # Pixels to the left after each horizontal convolution: even steps, all taken but for the last.
+        # Pixels to the left after each horizontal convolution: even steps, none left for the last.
         slots = max(2 * blocks - 1, 1)
         left = [start + -(-(half - start) * (s + 1) // slots) for s in range(slots)] + [half]
         steps = np.diff([start, *left])

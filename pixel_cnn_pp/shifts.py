@@ -1,7 +1,7 @@
-"""All causal geometry: pads, shifts and the 180-degree turn of (batch, rows, columns, channels) arrays.
+"""All causal geometry: pads, shifts and the 180-degree turn of (B, H, W, C) arrays.
 
-Nothing here has weights, so what a network can see follows from these few lines and holds before any
-training step.
+Nothing here has weights, so what a network can see follows from these few lines and holds before
+any training step.
 """
 
 from keras import ops

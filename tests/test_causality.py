@@ -104,7 +104,7 @@ def test_reverse_sees_the_mask_of_later_pixels():
 @pytest.mark.parametrize("blocks", [1, 2, 5])
 @pytest.mark.parametrize("field", [None, (5, 9)])
 def test_joined_networks_condition_targets_on_all_context(blocks, field):
-    """eq. (4): a target depends on all context around it and on earlier targets, on nothing else."""
+    """eq. (4): a target depends on all context around it and on earlier targets only."""
     forward = ForwardPixelCNN(blocks, filters=6, mixtures=1, field=field)
     reverse = ReversePixelCNN(blocks, filters=6, features=4, field=field)
     mask = np.ones((1, SIDE, SIDE, 1), "float32")

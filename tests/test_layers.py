@@ -1,4 +1,4 @@
-"""The layer library as a library: counts, serialisation, precision, weight normalisation, errors."""
+"""The layer library as a library: counts, serialisation, precision, weight norm, errors."""
 
 import keras
 import numpy as np

@@ -132,7 +132,7 @@ def test_log_prob_and_its_gradients_are_finite_everywhere(raw, pixel):
 
 
 def test_gradient_of_the_log_scale_equals_a_difference_quotient():
-    """Across the switch between the series and the direct form, and where exp(-log_scale) is tiny."""
+    """Across the switch between series and direct form, and where exp(-log_scale) is tiny."""
     for log_scale in (-6.5, -3.0, -2.6, -2.4, 0.0, 5.0, 90.0):
         x = tf.constant(log_scale, tf.float32)
         with tf.GradientTape() as tape:
@@ -193,7 +193,7 @@ def test_drawn_images_are_the_nearest_levels_of_the_exact_draws(truncation):
 
 
 def test_untruncated_draws_have_the_probabilities_of_log_prob():
-    """Chi-square over the levels of red for a mixture of two components: sampler against density."""
+    """Chi-square over the levels of red for two components: sampler against density."""
     raw = np.broadcast_to(random_raw((1, 1, 1), mixtures=2, seed=11), (1, 200, 200, 20)).copy()
     image = mixture.sample(raw, seed=12, truncation=None)
     levels = np.rint((np.asarray(image)[..., 0].ravel() + 1) * 127.5).astype(int)

@@ -1,0 +1,51 @@
+"""Images a second of the training pipeline: flips and rectangle masks at 32x32.
+
+    python benchmarks/data_pipeline.py
+
+The pipeline must be well ahead of the training rate on the same machine, or training waits for it.
+"""
+
+import argparse
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from csi_tf import data
+
+
+def rate(batches: Iterable, images_per_batch: int, warm_up: int) -> float:
+    count, start = 0, 0.0
+    for count, _ in enumerate(batches, 1):
+        if count == warm_up:  # the first ones pay for tracing and for filling the buffers
+            start = time.perf_counter()
+    return (count - warm_up) * images_per_batch / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--images", type=int, default=60_000)
+    args = parser.parse_args()
+
+    start = time.perf_counter()
+    made = data.arrays("procedural_faces", "train", args.size, limit=min(args.images, 2048))
+    drawn = len(made) / (time.perf_counter() - start)
+    print(f"drawing procedural faces           {drawn:>10,.0f} images/s")
+
+    images = np.resize(made.images, (args.images, *made.images.shape[1:]))
+    warm_up = args.steps // 10
+    for masks in (None, "rectangle"):
+        batches = data.Batches(images, args.batch, flip=True, mask_distribution=masks)
+        for route, stream in (
+            ("NumPy", batches.iterate(0, args.steps)),
+            ("tf.data", batches.dataset(0, args.steps)),
+        ):
+            what = f"{route}, flips" + " and rectangle masks" * (masks is not None)
+            print(f"{what:<34} {rate(stream, args.batch, warm_up):>10,.0f} images/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Controllable semantic image inpainting (Xu & Teh, 2018).
+
+Submodules load on first use, so `import csi_tf` needs neither TensorFlow nor a second.
+"""
+
+from importlib import import_module, metadata
+from types import ModuleType
+
+_SUBMODULES = ("config", "data", "figures", "masks", "randomness", "runs", "summary")
+
+try:
+    __version__ = metadata.version("csi-tf")
+except metadata.PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "unknown"
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_SUBMODULES])

@@ -1,0 +1,248 @@
+"""Settings: one frozen dataclass per group of flags, checked when made, to JSON and back.
+
+The defaults are the paper's. A setting's type is all that the flags and the JSON reader know of
+it: `Literal` lists the valid names, `| None` makes it optional.
+"""
+
+import json
+import math
+import types
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from pixel_cnn_pp import receptive_field
+
+# What each --mode calls, as module:function(config, run directory); imported when picked.
+MODES = {
+    "data": "csi_tf.figures.contact_sheet:write",
+    "summary": "csi_tf.summary:write",
+}
+
+OBJECTIVES_WITH_BETA = ("beta_vae", "beta_tcvae", "factor_vae", "info_beta_tcvae")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Checks every field's type, then whatever `check` adds."""
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _typed(name, kind, getattr(self, name)))
+        self.check()
+
+    def check(self) -> None:
+        """Ranges and impossible pairs; ValueError naming the setting."""
+
+    def _require(self, holds: bool, name: str, rule: str) -> None:
+        if not holds:
+            raise ValueError(f"{name} must be {rule}, not {getattr(self, name)}")
+
+    def _at_least(self, low: int, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            self._require(value is None or value >= low, name, f"at least {low}")
+
+    def _above_zero(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            self._require(value is None or value > 0, name, "above 0")
+
+
+@dataclass(frozen=True)
+class RunConfig(_Settings):
+    mode: str
+    run_dir: str | None = None
+    seed: int = 0
+    preset: str | None = None
+
+    def check(self) -> None:
+        self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
+        # Generators of other libraries take 32-bit seeds.
+        self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
+
+
+@dataclass(frozen=True)
+class DataConfig(_Settings):
+    dataset: str = "procedural_faces"
+    image_size: int = 32
+    data_dir: str | None = None
+    horizontal_flip: bool = False
+    limit: int | None = None
+
+    def check(self) -> None:
+        self._require(16 <= self.image_size <= 256, "image_size", "from 16 to 256")
+        self._at_least(1, "limit")
+
+
+@dataclass(frozen=True)
+class MaskConfig(_Settings):
+    mask: str = "rectangle"
+    mask_convention: Literal["white_is_hole", "black_is_hole"] = "white_is_hole"
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Settings):
+    latent_dim: int = 32
+    filters: int = 100
+    receptive_field: str = "7x15"
+    field_mode: Literal["published", "exact"] = "published"
+    mixtures: int = 10
+    dropout: float = 0.5
+    reverse: bool = True
+    reverse_features: int = 100
+    latents: bool = True
+    conditioning: Literal["paper", "published"] = "paper"
+    hole_fill: Literal["noise", "zeros"] = "noise"
+    weight_norm: bool = False
+    nonlinearity: Literal["elu", "concat_elu"] = "elu"
+    full_image_encoder: bool = False
+
+    def check(self) -> None:
+        self.blocks_and_field()
+        self._at_least(1, "latent_dim", "filters", "mixtures", "reverse_features")
+        self._require(0 <= self.dropout < 1, "dropout", "at least 0 and below 1")
+        if self.full_image_encoder and not self.latents:
+            raise ValueError("full_image_encoder needs latents: without them there is no encoder")
+
+    def blocks_and_field(self) -> tuple[int, tuple[int, int] | None]:
+        """What a PixelCNN is built with: gated blocks, and (rows, columns) of an exact field."""
+        if self.field_mode == "published":
+            return receptive_field.blocks(self.receptive_field), None
+        rows, columns = receptive_field.size(self.receptive_field)
+        blocks = max(1, rows - 2)
+        receptive_field.Plan.exact(blocks, rows, columns)  # refuses an even number of columns
+        return blocks, (rows, columns)
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig(_Settings):
+    objective: Literal[
+        "vae", "beta_vae", "beta_tcvae", "factor_vae", "info_vae_mmd", "aae", "info_beta_tcvae"
+    ] = "info_vae_mmd"
+    beta: float | None = None
+    mmd_weight: float = 2e6
+    mmd_prior_draws: int = 200
+    estimator: Literal["corrected", "published"] = "corrected"
+
+    def check(self) -> None:
+        self._require(self.mmd_weight >= 0, "mmd_weight", "at least 0")
+        self._at_least(1, "mmd_prior_draws")
+        self._at_least(0, "beta")
+        if self.beta is not None and self.objective not in OBJECTIVES_WITH_BETA:
+            raise ValueError(
+                f"beta does not go with objective {self.objective}; it is a weight of"
+                f" {', '.join(OBJECTIVES_WITH_BETA)}"
+            )
+
+
+@dataclass(frozen=True)
+class OptimiserConfig(_Settings):
+    learning_rate: float = 1e-4
+    batch_size: int = 64
+    epochs: int = 200
+    train_steps: int | None = None
+    warmup_steps: int = 0
+    decay: Literal["none", "cosine"] = "none"
+    clip_norm: float | None = None
+    ema: float | None = None
+    latent_warmup_steps: int = 0
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    xla: bool = False
+
+    def check(self) -> None:
+        self._above_zero("learning_rate", "clip_norm")
+        self._at_least(1, "batch_size", "epochs", "train_steps")
+        self._at_least(0, "warmup_steps", "latent_warmup_steps")
+        self._require(self.ema is None or 0 < self.ema < 1, "ema", "above 0 and below 1")
+        if self.train_steps is not None and self.warmup_steps >= self.train_steps:
+            raise ValueError(
+                f"warmup_steps ({self.warmup_steps}) must be fewer than train_steps"
+                f" ({self.train_steps}), or the learning rate never gets to its value"
+            )
+
+
+@dataclass(frozen=True)
+class Config(_Settings):
+    """All settings of a run."""
+
+    run: RunConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    masks: MaskConfig = field(default_factory=MaskConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Settings left out take their defaults; unknown ones and wrong types are errors."""
+        try:
+            groups = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"this is no JSON: {error}") from None
+        if not isinstance(groups, dict):
+            raise ValueError(f"a configuration is a JSON object, not {_said(groups)}")
+        kinds = get_type_hints(cls)
+        _reject_unknown("group", groups, list(kinds))
+        made = {}
+        for name, values in groups.items():
+            if not isinstance(values, dict):
+                raise ValueError(f"group {name} must be a JSON object, not {_said(values)}")
+            _reject_unknown(f"setting of {name}", values, [f.name for f in fields(kinds[name])])
+            if kinds[name] is RunConfig and "mode" not in values:
+                raise ValueError(f"run needs a mode: {', '.join(MODES)}")
+            made[name] = kinds[name](**values)
+        if "run" not in made:
+            raise ValueError("a configuration needs the group run")
+        return cls(**made)
+
+
+def optional(kind: Any) -> tuple[Any, bool]:
+    """A setting's type without None, and whether None was allowed."""
+    if get_origin(kind) in (Union, types.UnionType):
+        (inner,) = (arm for arm in get_args(kind) if arm is not type(None))
+        return inner, True
+    return kind, False
+
+
+def expectation(kind: Any) -> str:
+    """What a setting's type asks for, in words."""
+    inner, is_optional = optional(kind)
+    if get_origin(inner) is Literal:
+        words = "one of " + ", ".join(get_args(inner))
+    else:
+        words = {int: "a whole number", float: "a finite number", bool: "true or false"}.get(
+            inner, "a single line of text" if inner is str else f"a {inner.__name__}"
+        )
+    return words + (", or none" if is_optional else "")
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    """The value as its type, integers standing in for floats; ValueError for anything else."""
+    inner, is_optional = optional(kind)
+    if value is None and is_optional:
+        return None
+    if get_origin(inner) is Literal:
+        fits = isinstance(value, str) and value in get_args(inner)
+    elif inner is float:
+        fits = type(value) in (int, float) and math.isfinite(value)
+    elif inner is str:
+        # Flagfiles hold one flag a line and strip it.
+        fits = isinstance(value, str) and len(value.splitlines()) <= 1 and value == value.strip()
+    else:
+        fits = type(value) is inner
+    if not fits:
+        raise ValueError(f"{name} must be {expectation(kind)}, not {_said(value)}")
+    return float(value) if inner is float else value
+
+
+def _said(value: Any) -> str:
+    return "true" if value is True else "false" if value is False else repr(value)
+
+
+def _reject_unknown(what: str, given: dict[str, Any], valid: list[str]) -> None:
+    for name in given:
+        if name not in valid:
+            raise ValueError(f"unknown {what}: {name!r}; valid are {', '.join(valid)}")

@@ -1,0 +1,157 @@
+"""Images in memory -> training batches, any of which can be made at once from its number.
+
+Batch `step` is a pure function of (images, settings, step), so resuming at a step is arithmetic
+and several workers need no coordination: each makes its slice of every global batch. Everything
+random is keyed by the example counter, epoch * count + position, which travels with the batch so
+that noise drawn later can be keyed by it too.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from csi_tf import masks, randomness
+from csi_tf.data.errors import DataError
+from csi_tf.data.image_files import check_images
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@lru_cache(maxsize=4)
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch visits the images: a permutation of range(count)."""
+    order = randomness.permutation(seed, f"epoch {epoch}", count)
+    order.setflags(write=False)  # the cache hands out one array to all
+    return order
+
+
+def flips(seed: int, examples: np.ndarray) -> np.ndarray:
+    """Which examples, by their counters, are mirrored: half of them."""
+    return randomness.uniforms(seed, "flip", examples, 1)[:, 0] < 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Batches of {"image": uint8 (B, S, S, 3), "example": int64 (B,)} and, when
+    `mask_distribution` is named, "context_mask": float32 (B, S, S, 1)."""
+
+    images: np.ndarray
+    batch_size: int  # of the global batch, all shards together
+    seed: int = 0
+    shuffle: bool = True
+    flip: bool = False
+    mask_distribution: str | masks.Mixture | None = None
+    mask_convention: str = "white_is_hole"  # of mask files in the distribution
+    drop_remainder: bool = True
+    num_shards: int = 1
+    shard_index: int = 0
+
+    def __post_init__(self) -> None:
+        check_images(self.images, "Batches")
+        if self.images.ndim != 4 or self.images.shape[1] != self.images.shape[2]:
+            raise DataError(
+                f"Batches got shape {self.images.shape}; expected (N, S, S, 3): crop and resize "
+                "with csi_tf.data.center_crop and resize_antialiased."
+            )
+        if min(self.batch_size, self.num_shards) < 1:
+            raise DataError(
+                f"batch_size is {self.batch_size} and num_shards {self.num_shards}; "
+                "expected 1 or more."
+            )
+        if self.batch_size % self.num_shards:
+            raise DataError(
+                f"A batch of {self.batch_size} does not divide into {self.num_shards} shards; "
+                f"choose a multiple of {self.num_shards}."
+            )
+        if not 0 <= self.shard_index < self.num_shards:
+            raise DataError(
+                f"shard_index is {self.shard_index}; expected 0 to {self.num_shards - 1}."
+            )
+        if self.steps_per_epoch == 0:
+            raise DataError(
+                f"{len(self.images)} images do not fill a batch of {self.batch_size}; "
+                "choose a smaller batch or drop_remainder=False."
+            )
+        if self.mask_distribution is not None:
+            _ = self._draw_masks  # A misspelt distribution fails here, not within a worker.
+
+    @property
+    def steps_per_epoch(self) -> int:
+        full, rest = divmod(len(self.images), self.batch_size)
+        return full + (rest > 0 and not self.drop_remainder)
+
+    def positions(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """This shard's image numbers and example counters in batch `step`, counted from 0."""
+        count = len(self.images)
+        epoch, within = divmod(int(step), self.steps_per_epoch)
+        first = within * self.batch_size
+        size = min(self.batch_size, count - first)
+        position = np.arange(
+            first + size * self.shard_index // self.num_shards,
+            first + size * (self.shard_index + 1) // self.num_shards,
+        )
+        numbers = epoch_order(count, self.seed, epoch)[position] if self.shuffle else position
+        return numbers, epoch * count + position
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        numbers, examples = self.positions(step)
+        images = self.images[numbers]
+        if self.flip:
+            mirrored = flips(self.seed, examples)
+            images[mirrored] = images[mirrored, :, ::-1]
+        made = {"image": images, "example": examples}
+        if self.mask_distribution is not None:
+            made["context_mask"] = self._draw_masks(examples)
+        return made
+
+    @cached_property
+    def _draw_masks(self) -> Callable[[np.ndarray], np.ndarray]:
+        assert self.mask_distribution is not None
+        size = self.images.shape[1]
+        return masks.sampler(self.mask_distribution, size, self.seed, self.mask_convention)
+
+    def iterate(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, np.ndarray]]:
+        """Batches start, start + 1, ...; without `stop` for ever."""
+        step = start
+        while stop is None or step < stop:
+            yield self.batch(step)
+            step += 1
+
+    def dataset(self, start: int = 0, stop: int | None = None) -> "tf.data.Dataset":
+        """The batches of `iterate`, made ahead of the reader."""
+        import tensorflow as tf
+
+        names = ["image", "example"] + ["context_mask"] * (self.mask_distribution is not None)
+        types = {"image": tf.uint8, "example": tf.int64, "context_mask": tf.float32}
+        size = self.images.shape[1]
+        rows = self.batch_size // self.num_shards if self.drop_remainder else None
+        shapes = {
+            "image": (rows, size, size, 3),
+            "example": (rows,),
+            "context_mask": (rows, size, size, 1),
+        }
+
+        def make(step: np.ndarray) -> list[np.ndarray]:
+            made = self.batch(int(step))
+            return [made[name] for name in names]
+
+        def load(step: "tf.Tensor") -> "dict[str, tf.Tensor]":
+            made = tf.numpy_function(make, [step], [types[name] for name in names])
+            return {
+                name: tf.ensure_shape(tensor, shapes[name])
+                for name, tensor in zip(names, made, strict=True)
+            }
+
+        if stop is None:
+            steps = tf.data.Dataset.counter(start)
+        else:
+            steps = tf.data.Dataset.range(start, stop)
+        dataset = steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        options = tf.data.Options()
+        # Each worker already makes its own slice; tf.distribute must not slice it again.
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

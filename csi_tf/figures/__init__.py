@@ -1,0 +1,1 @@
+"""Pictures: one file each, from arrays to an image; no model code."""

@@ -1,0 +1,170 @@
+"""Mask specifications, such as "rectangle:0.6,brush:0.4", and drawing from them."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from csi_tf.masks.boxes import ALIASES, NAMES, named
+from csi_tf.masks.checks import whole_number
+from csi_tf.masks.distributions import DISTRIBUTIONS, LAWS
+from csi_tf.masks.files import from_file, validated_convention
+from csi_tf.randomness import uniforms
+
+# Pixels drawn at a time: the working arrays stay in the processor's cache.
+_CHUNK_PIXELS = 2**16
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """One entry: a distribution, a named box, or a mask file; weights of a mixture add up to 1."""
+
+    name: str
+    weight: float = 1.0
+    path: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """A validated mask specification."""
+
+    components: tuple[Component, ...]
+
+
+def _split_weight(entry: str) -> tuple[str, str | None]:
+    """Name and weight text; in a file entry only a trailing number is a weight, not "C:"."""
+    head, colon, tail = entry.rpartition(":")
+    if not colon:
+        return entry, None
+    if entry.startswith("file:"):
+        try:
+            float(tail)
+        except ValueError:
+            return entry, None
+        return (head, tail) if head != "file" else (entry, None)
+    return head.strip(), tail.strip()
+
+
+def _component(entry: str, distribution: str) -> Component:
+    name, text = _split_weight(entry)
+    try:
+        weight = 1.0 if text is None else float(text)
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight > 0):
+        raise ValueError(
+            f"Mask weight {text!r} in {distribution!r} is not a positive number; write it like"
+            " rectangle:0.6,brush:0.4."
+        )
+    if name.startswith("file:"):
+        path = Path(name.removeprefix("file:")).expanduser()
+        if not path.is_file():
+            raise ValueError(f"There is no mask file {str(path)!r}; check the path after file:.")
+        return Component("file", weight, str(path))
+    name = ALIASES.get(name, name)
+    if name not in (*DISTRIBUTIONS, *NAMES):
+        raise ValueError(
+            f"Unknown mask {name!r}; choose from the random masks {', '.join(DISTRIBUTIONS)},"
+            f" the named ones {', '.join(NAMES)}, or file:PATH."
+        )
+    return Component(name, weight)
+
+
+def parse(distribution: str | Mixture) -> Mixture:
+    """The validated form of a specification.
+
+    Entries are separated by commas: NAME, NAME:WEIGHT, file:PATH or file:PATH:WEIGHT (the path has
+    no comma). Weights are any positive numbers, 1 if not given, and are normalised.
+    """
+    if isinstance(distribution, Mixture):
+        return distribution
+    if not isinstance(distribution, str):
+        raise ValueError(
+            f"A mask distribution is a name such as 'rectangle', not {distribution!r};"
+            " masks that are arrays go where a context_mask is expected."
+        )
+    entries = [_component(entry.strip(), distribution) for entry in distribution.split(",")]
+    seen: set[tuple[str, str | None]] = set()
+    for entry in entries:
+        if (entry.name, entry.path) in seen:
+            label = f"file:{entry.path}" if entry.path else entry.name
+            raise ValueError(
+                f"Mask {label!r} is listed twice in {distribution!r}; add the weights up."
+            )
+        seen.add((entry.name, entry.path))
+    total = sum(entry.weight for entry in entries)
+    return Mixture(
+        tuple(dataclasses.replace(entry, weight=entry.weight / total) for entry in entries)
+    )
+
+
+def sampler(
+    distribution: str | Mixture, size: int, seed: int, convention: str = "white_is_hole"
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from example numbers (B,) to masks (B,size,size,1).
+
+    What a data pipeline maps over its examples: the specification is parsed and its files are read
+    once. `convention` is that of the files.
+    """
+    components = parse(distribution).components
+    size = whole_number(size, "size", 2)
+    seed = whole_number(seed, "seed", 0)
+    validated_convention(convention)
+    thresholds = np.cumsum([component.weight for component in components])[:-1]
+    fixed = {}
+    for index, component in enumerate(components):
+        if component.path is not None:
+            fixed[index] = from_file(component.path, size, convention)
+        elif component.name in NAMES:
+            fixed[index] = named(component.name, size)
+
+    def draw(examples: np.ndarray) -> np.ndarray:
+        masks = np.empty((len(examples), size, size, 1), np.float32)
+        # An example's component, like its mask, depends on its number alone.
+        chosen = np.zeros(len(examples), np.int64)
+        if len(components) > 1:
+            u = uniforms(seed, "mask/mixture", examples, 1)[:, 0]
+            chosen = np.searchsorted(thresholds, u, side="right")
+        for index, component in enumerate(components):
+            rows = np.flatnonzero(chosen == index)
+            if index in fixed:
+                masks[rows] = fixed[index]
+            elif rows.size:
+                masks[rows, ..., 0] = ~LAWS[component.name](seed, examples[rows], size)
+        return masks
+
+    def draw_in_chunks(examples: np.ndarray) -> np.ndarray:
+        examples = np.asarray(examples)
+        if examples.ndim != 1 or not np.issubdtype(examples.dtype, np.integer):
+            raise ValueError(
+                f"examples is {examples.dtype} of shape {examples.shape}; give whole numbers,"
+                " one per mask, as a flat array such as np.arange(batch)."
+            )
+        chunk = max(1, _CHUNK_PIXELS // size**2)
+        parts = [draw(examples[i : i + chunk]) for i in range(0, len(examples), chunk)]
+        return np.concatenate(parts) if parts else draw(examples)
+
+    return draw_in_chunks
+
+
+def sample(
+    distribution: str | Mixture,
+    batch: int,
+    size: int,
+    seed: int,
+    examples: np.ndarray | None = None,
+    convention: str = "white_is_hole",
+) -> np.ndarray:
+    """(B,size,size,1) float32 context masks.
+
+    Mask i depends on seed and examples[i] alone (by default 0..batch-1), not on the batch; within a
+    mixture, example i gets the very mask that its component alone would give it.
+    """
+    batch = whole_number(batch, "batch", 0)
+    examples = np.arange(batch) if examples is None else np.asarray(examples)
+    masks = sampler(distribution, size, seed, convention)(examples)
+    if len(masks) != batch:
+        raise ValueError(f"{len(masks)} examples for a batch of {batch}; give one for each mask.")
+    return masks

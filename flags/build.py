@@ -1,0 +1,163 @@
+"""From the command line to a Config and back to a flagfile; every mistake is a UsageError."""
+
+import difflib
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, get_type_hints
+
+from absl import flags as absl_flags
+
+import csi_tf
+from csi_tf.config import MODES, Config
+from flags.definitions import HELP, PRESET_FOLDER, define
+
+_USAGE = "usage: python run.py --mode=MODE [--preset=NAME] [--flagfile=FILE] [--FLAG=VALUE ...]"
+_WIDTH = 98
+
+
+class UsageError(ValueError):
+    """A mistake on the command line, in one sentence."""
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """The settings that `argv` (program name first) asks for.
+
+    A preset is weakest, then the flagfiles in their order, then the command line.
+    """
+    flagfiles, explicit = _split(argv[1:])
+    try:
+        values = define()
+        arguments = [*values.read_flags_from_files(flagfiles), *explicit]
+        _read(values, arguments)
+        if values.preset is not None:
+            preset = values.read_flags_from_files(
+                [f"--flagfile={PRESET_FOLDER}/{values.preset}.cfg"]
+            )
+            values = define()
+            _read(values, [*preset, *arguments])
+        if values.mode is None:
+            raise UsageError(f"--mode is needed, one of {', '.join(MODES)}; --help lists all flags")
+        kinds = get_type_hints(Config)
+        config = Config(
+            **{
+                group: kinds[group](**{name: values[name].value for name in helps})
+                for group, helps in HELP.values()
+            }
+        )
+        _check_inputs(config)
+        return config
+    except UnicodeDecodeError:
+        raise UsageError(f"no text file: {' '.join(flagfiles)}") from None
+    except (absl_flags.Error, ValueError) as error:
+        raise UsageError(str(error).removeprefix("ERROR:: ")) from None
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The --flagfile directives, and the flags given on the command line itself."""
+    flagfiles, explicit = [], []
+    queue = iter(arguments)
+    for argument in queue:
+        if re.match("--?flagfile(=|$)", argument):
+            name = argument.split("=", 1)[1] if "=" in argument else next(queue, "")
+            if not name:
+                raise UsageError("--flagfile needs the name of a file")
+            flagfiles.append(f"--flagfile={name}")
+        else:
+            explicit.append(argument)
+    return flagfiles, explicit
+
+
+def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:
+    try:
+        _, *rest = values(["run.py", *arguments])
+    except absl_flags.UnrecognizedFlagError as error:
+        known = [*values, *(f"no{name}" for name in values if values[name].boolean)]
+        close = difflib.get_close_matches(error.flagname, known, n=1)
+        hint = f"did you mean --{close[0]}?" if close else "--help lists all flags"
+        raise UsageError(f"unknown flag --{error.flagname}; {hint}") from None
+    if rest:
+        raise UsageError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
+
+
+def _check_inputs(config: Config) -> None:
+    """Whether masks and data can be had; not the business of Config, which outlives its files."""
+    from csi_tf import data, masks
+
+    masks.parse(config.masks.mask)
+    dataset, data_dir = config.data.dataset, config.data.data_dir
+    # TensorFlow Datasets can only tell after a slow import, and perhaps a download.
+    if dataset != "celeb_a" and not dataset.startswith("tfds:"):
+        data.splits(dataset, data_dir)
+
+
+def flagfile_text(config: Config) -> str:
+    """A flagfile that says every setting, but for the directory the run happened to be in."""
+    lines = [f"# csi-tf {csi_tf.__version__}; repeat with: python run.py --flagfile=THIS_FILE"]
+    settings = asdict(config)
+    for heading, (group, helps) in HELP.items():
+        lines += ["", f"# {heading}"]
+        lines += [f"--{name}={_said(settings[group][name])}" for name in helps if name != "run_dir"]
+    return "\n".join(lines) + "\n"
+
+
+def help_text(argv: Sequence[str]) -> str | None:
+    """The page that --help or --helpfull in `argv` asks for."""
+    asked = {argument.lstrip("-") for argument in argv[1:] if argument.startswith("-")}
+    if "helpfull" in asked:
+        return "\n".join([_USAGE, "", *_full_help()])
+    if asked & {"help", "h"}:
+        return "\n".join([_USAGE, *_short_help(), "", "--helpfull says more on each flag."])
+    return None
+
+
+def _short_help() -> Iterator[str]:
+    values = define()
+    for heading, (_, helps) in HELP.items():
+        yield f"\n{heading}"
+        for name, text in helps.items():
+            flag = values[name]
+            line = re.split(r"(?<=[.]) ", text)[0].rstrip(".")
+            if names := getattr(flag.parser, "names", ()):
+                line += f": {', '.join(names)}"
+            yield from textwrap.wrap(
+                f"  {_signature(flag):<32} {line}", _WIDTH, subsequent_indent=" " * 35
+            )
+
+
+def _full_help() -> Iterator[str]:
+    values = define()
+    indent = " " * 8
+    for heading, (_, helps) in HELP.items():
+        yield f"{heading}\n"
+        for name, text in helps.items():
+            flag = values[name]
+            kind = "" if flag.boolean else f" Expects {flag.parser.syntactic_help}."
+            yield f"  {_signature(flag)}"
+            yield textwrap.fill(
+                text + kind, _WIDTH, initial_indent=indent, subsequent_indent=indent
+            )
+        yield ""
+    yield textwrap.fill(
+        "--flagfile=FILE reads flags from a file, one a line; # starts a comment. The presets are"
+        f" such files, in {PRESET_FOLDER}.",
+        _WIDTH,
+    )
+
+
+def _signature(flag: absl_flags.Flag) -> str:
+    if flag.boolean:
+        return f"--[no]{flag.name} ({_said(flag.default)})"
+    if flag.name == "mode":
+        return "--mode=MODE"
+    return f"--{flag.name}={_said(flag.default)}"
+
+
+def _said(value: Any) -> str:
+    """A value as a flag takes it, floats in the shortest form that keeps every digit."""
+    if value is None:
+        return "none"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

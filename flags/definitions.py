@@ -1,0 +1,157 @@
+"""Every flag and its help. Types, defaults and valid names are those of csi_tf.config.
+
+A help text's first sentence is the line that --help shows; --helpfull shows all of it.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from absl import flags as absl_flags
+
+from csi_tf.config import MODES, Config, expectation, optional
+
+PRESET_FOLDER = Path(__file__).parent / "presets"
+
+RUN = {
+    "mode": "What to do. Mode data: write a contact sheet of the images, the masks and, where the"
+    " data has them, the factors. Mode summary: print the networks, their parameter counts and"
+    " receptive fields.",
+    "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
+    " command line over both, in whatever order they come.",
+    "seed": "Seed of everything random.",
+    "run_dir": "Directory to write to. By default a new one under runs/, named after the date, the"
+    " mode and the main settings. It receives config.json and flagfile.txt;"
+    " --flagfile=RUN_DIR/flagfile.txt repeats the run.",
+}
+
+DATA = {
+    "dataset": "Images to use: procedural_faces, celeb_a, tfds:NAME, npz:PATH or images:DIR."
+    " procedural_faces are drawn by the program; celeb_a (the paper's) and tfds:NAME come through"
+    " TensorFlow Datasets; an npz file holds an array `images` of uint8, (N, H, W, 3); of a folder"
+    " all pictures are taken.",
+    "image_size": "Side of the square images, in pixels. The paper uses 32. Larger pictures are"
+    " cropped at the centre and resized with antialiasing.",
+    "data_dir": "Where TensorFlow Datasets keeps its data. None stands for its own default folder."
+    " For celeb_a and tfds:NAME only; for celeb_a also the folder that holds img_align_celeba.",
+    "horizontal_flip": "Mirror half of the training images. Drawn anew for each image and epoch."
+    " The paper does not.",
+    "limit": "Use the first so many images only.",
+}
+
+MASKS = {
+    "mask": "Where the holes are: at random (rectangle, brush, ...), a named box (mouth, eyes,"
+    " ...), file:PATH or a mixture (rectangle:0.6,brush:0.4). Random are rectangle,"
+    " published_rectangle (the law of the authors' code), brush, blobs and pepper; boxes are"
+    " center, eyes, nose, mouth, hair, face, bottom_half, bottom_quarter, top_half, left_half,"
+    " right_half, all and none; a file is a picture of a mask.",
+    "mask_convention": "How mask files are read. Most editors and inpainting tools take white as"
+    " the hole.",
+}
+
+MODEL = {
+    "latents": "Give the model latent variables. Without them it is an inpainting PixelCNN with"
+    " nothing to control it by.",
+    "latent_dim": "Number of latent variables.",
+    "reverse": "Use the reverse PixelCNN. It tells the forward one of the observed pixels below"
+    " and to the right; without it those edges of a hole show.",
+    "filters": "Channels of each PixelCNN layer.",
+    "receptive_field": "Receptive field of the PixelCNNs. ROWSxCOLUMNS as the paper counts it: 3x5"
+    " is one gated block, 7x15 is five.",
+    "field_mode": "What the name of a receptive field means. Either the number of blocks that was"
+    " published under it, whose true field is larger, or exactly the rectangle that it names.",
+    "reverse_features": "Channels of the reverse PixelCNN's output.",
+    "mixtures": "Logistic components of each pixel's distribution.",
+    "dropout": "Dropout rate in the PixelCNNs.",
+    "conditioning": "How context and latents enter the PixelCNN. As in the paper: eq. (3), a"
+    " linear 1x1 of each map. As published: one 1x1 of mask and maps followed by ELU, as in the"
+    " authors' code.",
+    "hole_fill": "What the encoder sees in a hole. The noise is uniform over the range of pixels,"
+    " as in the authors' code.",
+    "full_image_encoder": "Show the encoder the whole image in training. The default shows it the"
+    " masked image, which is all it gets when inpainting.",
+    "weight_norm": "Normalise the weights of convolutions. As in PixelCNN++; the paper does not.",
+    "nonlinearity": "Activation of the PixelCNNs. PixelCNN++ has concat_elu, the paper elu.",
+}
+
+OBJECTIVE = {
+    "objective": "Regulariser of the latent variables. The candidates of the paper's Table 2;"
+    " info_vae_mmd is its choice.",
+    "beta": "Weight of the penalty that the objective raises. None is the objective's own default."
+    " For beta_vae, beta_tcvae, factor_vae and info_beta_tcvae.",
+    "mmd_weight": "Weight of the MMD in info_vae_mmd.",
+    "mmd_prior_draws": "Draws from the prior in each MMD estimate. The paper follows a tutorial"
+    " that takes 200; the authors' code takes 256.",
+    "estimator": "Estimator of mutual information and total correlation. The corrected one keeps a"
+    " normalising term of the densities that the published code leaves out.",
+}
+
+OPTIMISER = {
+    "learning_rate": "Learning rate of Adam.",
+    "batch_size": "Images in a training step. It also decides how sharp an MMD estimate is: with"
+    " few images it pulls the latents towards zero.",
+    "epochs": "Passes over the training images, at most.",
+    "train_steps": "Training steps, at most. None leaves the end to --epochs.",
+    "warmup_steps": "Steps in which the learning rate rises from 0.",
+    "decay": "How the learning rate falls afterwards. The cosine reaches 0 at the last step.",
+    "clip_norm": "Clip the gradient to this global norm.",
+    "ema": "Decay of an average of the weights to evaluate with, such as 0.999.",
+    "latent_warmup_steps": "First steps for encoder and decoder alone. They are trained with a 1x1"
+    " head in place of the PixelCNN, so that the latents are in use before it comes.",
+    "precision": "Arithmetic of the networks. Likelihood and MMD stay in float32.",
+    "xla": "Compile the training step with XLA.",
+}
+
+# Heading -> (group of Config, flag -> help)
+HELP: dict[str, tuple[str, dict[str, str]]] = {
+    "Run": ("run", RUN),
+    "Data": ("data", DATA),
+    "Masks": ("masks", MASKS),
+    "Model": ("model", MODEL),
+    "Objective": ("objective", OBJECTIVE),
+    "Optimiser": ("optimiser", OPTIMISER),
+}
+
+
+_TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def presets() -> list[str]:
+    return sorted(path.stem for path in PRESET_FOLDER.glob("*.cfg"))
+
+
+class _SettingParser(absl_flags.ArgumentParser):
+    """Reads the text of a flag as the type of its setting; `none` where None is allowed."""
+
+    def __init__(self, kind: Any, names: tuple[str, ...] = ()) -> None:
+        self.inner, self.is_optional = optional(kind)
+        if get_origin(self.inner) is Literal:
+            names = get_args(self.inner)
+        self.names = names
+        self.syntactic_help = "one of " + ", ".join(names) if names else expectation(kind)
+
+    def parse(self, argument: Any) -> Any:
+        if argument is None or (self.is_optional and argument == "none"):
+            return None
+        if self.names and argument not in self.names:
+            raise ValueError(f"expected {self.syntactic_help}")
+        if self.inner is str or self.names:
+            return argument
+        try:
+            return _TRUTH[str(argument).lower()] if self.inner is bool else self.inner(argument)
+        except (KeyError, ValueError):
+            raise ValueError(f"expected {self.syntactic_help}") from None
+
+
+def define() -> absl_flags.FlagValues:
+    """A fresh set of flags: nothing global, so a process may parse more than once."""
+    values = absl_flags.FlagValues()
+    for heading, (group, helps) in HELP.items():
+        settings = get_type_hints(Config)[group]
+        kinds = get_type_hints(settings)
+        for name, text in helps.items():
+            default = getattr(settings, name, None)  # only mode has none
+            names = {"mode": tuple(MODES), "preset": tuple(presets())}.get(name, ())
+            parser = _SettingParser(kinds[name], names)
+            boolean = kinds[name] is bool  # --xla and --noxla, without a value
+            absl_flags.DEFINE(parser, name, default, text, values, None, heading, boolean=boolean)
+    return values

@@ -1,0 +1,59 @@
+"""Controllable semantic image inpainting from the command line: python run.py --help"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import flags
+from csi_tf import runs
+from csi_tf.config import MODES, Config
+
+USAGE, FAILURE, INTERRUPTED = 2, 1, 130  # exit codes
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code. A user's mistake is one line on stderr; a mistake of ours a traceback."""
+    argv = sys.argv if argv is None else argv
+    try:
+        if page := flags.help_text(argv):
+            print(page)
+            return 0
+        _run(flags.parse(argv))
+        return 0
+    except KeyboardInterrupt:
+        return _stop("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe such as `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except OSError as error:
+        return _stop(error, FAILURE)
+    except ValueError as error:
+        if not _said_by_us(error):
+            raise
+        return _stop(error, USAGE)
+
+
+def _run(config: Config) -> None:
+    module, function = MODES[config.run.mode].split(":")
+    with runs.open_directory(config, flags.flagfile_text(config)) as directory:
+        print(f"Run directory: {directory}", flush=True)
+        getattr(importlib.import_module(module), function)(config, directory)
+
+
+def _stop(reason: object, code: int) -> int:
+    print(f"run.py: {' '.join(str(reason).split())}", file=sys.stderr)
+    return code
+
+
+def _said_by_us(error: ValueError) -> bool:
+    """Whether our own code raised it on purpose, to explain a mistake to the user."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = frame.f_globals["__name__"].split(".")[0]
+    statement = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    return package in {"flags", "csi_tf", "pixel_cnn_pp"} and statement.startswith("raise")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,463 @@
+"""Datasets keep their promises about splits and sizes; batches are a function of their number."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from csi_tf import data
+from csi_tf.data import base, pipeline
+
+
+def pictures(count, size=8, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def numbered(count, size=4):
+    """Images that say which one they are, and mirror visibly."""
+    images = np.zeros((count, size, size, 3), np.uint8)
+    images[..., 0] = np.arange(count)[:, None, None]
+    images[:, :, 0, 1] = 255
+    return images
+
+
+@pytest.fixture
+def npz(tmp_path):
+    def save(**content):
+        path = tmp_path / "set.npz"
+        np.savez_compressed(path, **content)
+        return f"npz:{path}"
+
+    return save
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def save(count, under="pictures", shape=(10, 6)):
+        root = tmp_path / under
+        root.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            Image.fromarray(np.full((*shape, 3), number, np.uint8)).save(root / f"{number:03}.png")
+        return f"images:{tmp_path / under.split('/')[0]}"
+
+    return save
+
+
+# --- sources
+
+
+def test_procedural_faces_come_with_factors_and_attributes():
+    faces = data.arrays("procedural_faces", "test", 32, limit=20)
+    assert faces.images.shape == (20, 32, 32, 3)
+    assert faces.factors.shape == (20, len(faces.factor_names))
+    assert faces.attributes.shape == (20, len(faces.attribute_names))
+    assert (faces.factors.dtype, faces.attributes.dtype) == (np.float32, np.uint8)
+    assert set(np.unique(faces.attributes)) == {0, 1}
+    assert len({image.tobytes() for image in faces.images}) == 20
+    train = data.arrays("procedural_faces", "train", 32, limit=20)
+    assert not np.array_equal(train.factors, faces.factors)
+
+
+def test_procedural_faces_do_not_depend_on_how_many_are_read():
+    more = base.CHUNK + 3  # crosses from one chunk into the next
+    faces = data.arrays("procedural_faces", "train", 16, limit=more)
+    made = data.procedural_faces.generate("train", 16, start=more - 2, stop=more)
+    assert np.array_equal(faces.images[-2:], made["images"])
+    assert np.array_equal(faces.factors[-2:], made["factors"])
+
+
+def test_load_streams_what_arrays_holds():
+    held = data.arrays("procedural_faces", "train", 16, limit=base.CHUNK + 5)
+    stream = data.load("procedural_faces", "train", 16, limit=base.CHUNK + 5)
+    assert stream.cardinality() == base.CHUNK + 5
+    assert stream.element_spec["image"].shape == (16, 16, 3)
+    rows = list(stream.as_numpy_iterator())
+    for key, values in (("image", held.images), ("factors", held.factors)):
+        assert np.array_equal(np.stack([row[key] for row in rows]), values)
+    assert rows[0]["attributes"].dtype == np.uint8
+
+
+def test_npz_round_trip(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def part(count, seed):
+        return data.ImageArrays(
+            pictures(count, seed=seed),
+            rng.integers(0, 2, (count, 2), dtype=np.uint8),
+            ("Smiling", "Müde"),
+            rng.random((count, 1), dtype=np.float32),
+            ("angle",),
+        )
+
+    parts = {"train": part(5, 1), "validation": part(3, 2)}
+    path = tmp_path / "set.npz"
+    data.write_npz(path, parts)
+    for split, saved in parts.items():
+        read = data.arrays(f"npz:{path}", split, 8)
+        for key in ("images", "attributes", "factors"):
+            assert np.array_equal(getattr(read, key), getattr(saved, key))
+        assert read.attribute_names == saved.attribute_names
+        assert read.factor_names == saved.factor_names
+    assert data.splits(f"npz:{path}") == ("train", "validation", "all")
+    assert data.held_out_split(f"npz:{path}") == "validation"
+    assert len(data.arrays(f"npz:{path}", "all", 8)) == 8
+
+
+def test_npz_images_are_cropped_and_resized(npz):
+    images = np.random.default_rng(0).integers(0, 256, (4, 12, 20, 3), dtype=np.uint8)
+    name = npz(images=images)
+    read = data.arrays(name, "all", 6)
+    assert np.array_equal(read.images, data.resize_antialiased(images[:, :, 4:16], 6))
+    assert np.array_equal(data.arrays(name, "all", 6, crop=6).images, images[:, 3:9, 7:13])
+    assert np.array_equal(data.arrays(name, "all", 6, limit=2).images, read.images[:2])
+    assert read.attributes is None
+    assert read.attribute_names == ()
+
+
+def test_npz_accepts_byte_strings_and_unnamed_attributes(npz):
+    name = npz(
+        images=pictures(3),
+        split=np.array([b"train", b"test", b"train"]),
+        attributes=np.array([[0, 1], [1, 1], [1, 0]], bool),
+    )
+    train = data.arrays(name, "train", 8)
+    assert train.attributes.tolist() == [[0, 1], [1, 0]]
+    assert train.attribute_names == ("attribute_0", "attribute_1")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"pictures": pictures(2)}, "no 'images' array but pictures"),
+        ({"images": pictures(2) / 255}, "scale floats"),
+        ({"images": pictures(2).astype(np.int64)}, "int64; expected uint8"),
+        ({"images": pictures(2)[..., 0]}, r"expected \(N, height, width, 3\)"),
+        ({"images": pictures(2)[..., :1]}, "three channels"),
+        ({"images": pictures(2), "split": np.array(["train"])}, "2 images but 1 entries"),
+        ({"images": pictures(2), "split": np.array([0, 1])}, "row of strings"),
+        ({"images": pictures(2), "attributes": np.zeros((3, 4), np.uint8)}, r"expected \(2"),
+        ({"images": pictures(2), "attributes": np.full((2, 4), -1, np.int8)}, "0 or 1"),
+        ({"images": pictures(2), "attributes": np.full((2, 4), 2, np.uint8)}, "0 or 1"),
+        ({"images": pictures(2), "factors": np.zeros((2, 1), int)}, "expected floats"),
+        (
+            {
+                "images": pictures(2),
+                "attributes": np.zeros((2, 2), np.uint8),
+                "attribute_names": np.array(["a"]),
+            },
+            "2 attributes but 1 names",
+        ),
+    ],
+)
+def test_npz_mistakes_are_named(npz, content, words):
+    with pytest.raises(data.DataError, match=words):
+        data.arrays(npz(**content), "train", 8)
+
+
+def test_npz_never_unpickles(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return print, ("unpickled",)
+
+    path = tmp_path / "trap.npz"
+    objects = np.empty(2, object)
+    objects[:] = [Trap(), Trap()]
+    np.savez(path, images=pictures(2), split=objects)
+    with pytest.raises(data.DataError, match="never unpickled"):
+        data.arrays(f"npz:{path}", "train", 8)
+
+
+def test_files_that_are_no_npz(tmp_path):
+    (tmp_path / "text.npz").write_text("text")
+    np.save(tmp_path / "single.npy", pictures(2))
+    for name, words in {
+        "text.npz": "not a readable",
+        "single.npy": "single array",
+        "missing.npz": "no file",
+    }.items():
+        with pytest.raises(data.DataError, match=words):
+            data.arrays(f"npz:{tmp_path / name}", "train", 8)
+
+
+def test_a_damaged_npz_is_named(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez_compressed(path, images=pictures(50))
+    whole = bytearray(path.read_bytes())
+    whole[2000:2100] = bytes(100)
+    path.write_bytes(whole)
+    with pytest.raises(data.DataError, match="damaged"):
+        data.arrays(f"npz:{path}", "train", 8)
+
+
+@pytest.mark.parametrize(("count", "tests"), [(2, 1), (10, 1), (40, 2), (399, 20)])
+def test_held_out_examples_tile_the_whole(count, tests):
+    keys = [f"{number}.png" for number in range(count)]
+    train, test = (base.held_out(keys, split, "set") for split in ("train", "test"))
+    assert len(test) == tests
+    assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(count))
+    assert np.array_equal(base.held_out(keys, "all", "set"), np.arange(count))
+    # Pinned, so that another release holds out the same examples.
+    if count == 40:
+        assert test.tolist() == [19, 38]
+
+
+def test_adding_files_hardly_changes_what_is_held_out():
+    keys = [f"{number}.png" for number in range(400)]
+    before = {keys[n] for n in base.held_out(keys, "test", "set")}
+    keys = [f"new {number}.png" for number in range(20)] + keys
+    after = {keys[n] for n in base.held_out(keys, "test", "set")}
+    # One new place is added, and 20/420 of the 21 places go to new files: about one leaves.
+    assert len(before - after) <= 4
+
+
+def test_image_folders_hold_out_and_crop(folder):
+    name = folder(40)
+    assert data.splits(name) == ("train", "test", "all")
+    everything = data.arrays(name, "all", 6)
+    assert everything.images.shape == (40, 6, 6, 3)
+    assert everything.images[:, 0, 0, 0].tolist() == list(range(40))
+    shares = [data.arrays(name, split, 6).images[:, 0, 0, 0] for split in ("train", "test")]
+    assert [len(share) for share in shares] == [38, 2]
+    assert sorted(np.concatenate(shares)) == list(range(40))
+    with pytest.raises(data.DataError, match="train, test, all"):
+        data.arrays(name, "validation", 6)
+
+
+def test_image_folders_with_their_own_splits(folder):
+    folder(3, "pictures/train")
+    name = folder(2, "pictures/validation/deeper")
+    assert data.splits(name) == ("train", "validation", "all")
+    assert data.held_out_split(name) == "validation"
+    sizes = [len(data.arrays(name, split, 6)) for split in ("train", "validation", "all")]
+    assert sizes == [3, 2, 5]
+
+
+def test_broken_pictures_are_skipped_in_both_readings(folder, tmp_path):
+    name = folder(5)
+    (tmp_path / "pictures" / "002.png").write_bytes(b"broken")
+    held = data.arrays(name, "all", 6)
+    assert held.images[:, 0, 0, 0].tolist() == [0, 1, 3, 4]
+    streamed = [row["image"] for row in data.load(name, "all", 6).as_numpy_iterator()]
+    assert np.array_equal(np.stack(streamed), held.images)
+
+
+def test_a_single_picture_cannot_be_split(folder):
+    name = folder(1)
+    assert len(data.arrays(name, "all", 6)) == 1
+    with pytest.raises(data.DataError, match="use the split 'all'"):
+        data.arrays(name, "train", 6)
+
+
+def test_crops_that_do_not_fit_are_named(folder):
+    with pytest.raises(data.DataError, match=r"A crop of 8 pixels does not fit a 10x6 image"):
+        data.arrays(folder(2), "all", 6, crop=8)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: data.arrays("cifar10", "train", 32), "tfds:NAME, npz:PATH"),
+        (lambda: data.arrays("npz:", "train", 32), "There is no dataset 'npz:'"),
+        (lambda: data.arrays("procedural_faces", "valid", 32), "its splits are train, test"),
+        (lambda: data.arrays("procedural_faces", "train", 0), "1 or more"),
+        (lambda: data.arrays("procedural_faces", "train", 32, crop=8), "leave crop out"),
+        (lambda: data.arrays("procedural_faces", "train", 32, data_dir="x"), "leave it out"),
+        (lambda: data.arrays("procedural_faces", "train", 32, limit=0), "limit is 0"),
+        (lambda: data.arrays("celeb_a", "valid", 32), "train, validation, test"),
+        (lambda: data.splits("images:/no/such/folder"), "no folder"),
+    ],
+)
+def test_mistakes_in_names_and_settings(call, words):
+    with pytest.raises(data.DataError, match=words):
+        call()
+
+
+def test_celeb_a_from_its_own_files(tmp_path):
+    (tmp_path / "img_align_celeba").mkdir()
+    frames = np.random.default_rng(0).integers(0, 256, (4, 218, 178, 3), dtype=np.uint8)
+    for number, frame in enumerate(frames, 1):
+        Image.fromarray(frame).save(tmp_path / "img_align_celeba" / f"{number:06}.jpg")
+    names = [f"{number:06}.jpg" for number in range(1, 5)]
+    marks = [[1, -1], [-1, -1], [1, 1], [-1, 1]]
+    partition = [0, 1, 0, 2]
+    txt = "".join(f"{n} {p}\n" for n, p in zip(names, partition, strict=True))
+    (tmp_path / "list_eval_partition.txt").write_text(txt)
+    txt = "".join(f"{n}  {a:2} {b:2}\n" for n, (a, b) in zip(names, marks, strict=True))
+    (tmp_path / "list_attr_celeba.txt").write_text(f"4\nBald Smiling \n{txt}")
+    read = data.arrays("celeb_a", "train", 32, data_dir=str(tmp_path))
+    assert read.attribute_names == ("Bald", "Smiling")
+    assert read.attributes.tolist() == [[1, 0], [1, 1]]
+    frame = data.read_image(tmp_path / "img_align_celeba" / "000003.jpg")
+    # The paper's crop: the central 128x128 of 218x178.
+    assert np.array_equal(read.images[1], data.resize_antialiased(frame[45:173, 25:153], 32))
+
+    # The same tables as the .csv files of a common mirror.
+    for stem, header, rows in (
+        ("list_eval_partition", "image_id,partition", [[p] for p in partition]),
+        ("list_attr_celeba", "image_id,Bald,Smiling", marks),
+    ):
+        (tmp_path / f"{stem}.txt").unlink()
+        lines = [",".join(map(str, [n, *row])) for n, row in zip(names, rows, strict=True)]
+        (tmp_path / f"{stem}.csv").write_text("\n".join([header, *lines]))
+    again = data.arrays("celeb_a", "train", 32, data_dir=str(tmp_path))
+    assert np.array_equal(again.attributes, read.attributes)
+    assert again.attribute_names == read.attribute_names
+    (tmp_path / "list_attr_celeba.csv").unlink()
+    with pytest.raises(data.DataError, match=r"no list_attr_celeba\.txt"):
+        data.arrays("celeb_a", "train", 32, data_dir=str(tmp_path))
+
+
+# --- batches
+
+
+def test_every_image_once_an_epoch():
+    batches = data.Batches(numbered(23), 4, seed=3, drop_remainder=False)
+    assert batches.steps_per_epoch == 6
+    for epoch in range(2):
+        epoch_batches = list(batches.iterate(6 * epoch, 6 * epoch + 6))
+        seen = np.concatenate([b["image"][:, 0, 0, 0] for b in epoch_batches])
+        assert sorted(seen) == list(range(23))
+        counters = np.concatenate([b["example"] for b in epoch_batches])
+        assert np.array_equal(counters, np.arange(23 * epoch, 23 * epoch + 23))
+        assert counters.dtype == np.int64
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    orders = {data.epoch_order(50, seed, epoch).tobytes() for seed in (0, 1) for epoch in (0, 1)}
+    assert len(orders) == 4
+
+
+def test_unshuffled_batches_keep_the_order():
+    batches = data.Batches(numbered(10), 5, shuffle=False)
+    assert batches.batch(3)["image"][:, 0, 0, 0].tolist() == [5, 6, 7, 8, 9]
+
+
+def test_the_last_incomplete_batch_is_dropped_when_asked():
+    batches = data.Batches(numbered(10), 4)
+    assert batches.steps_per_epoch == 2
+    assert batches.batch(2)["example"].tolist() == [10, 11, 12, 13]
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    for key in one:
+        assert np.array_equal(one[key], other[key])
+
+
+def test_resuming_equals_skipping():
+    def made():
+        return data.Batches(
+            numbered(21), 4, seed=5, flip=True, mask_distribution="rectangle", drop_remainder=False
+        )
+
+    skipped = list(made().iterate(0, 15))[9:]
+    resumed = list(made().iterate(9, 15))
+    for one, other in zip(skipped, resumed, strict=True):
+        same(one, other)
+
+
+def test_the_tensorflow_dataset_equals_the_numpy_batches():
+    batches = data.Batches(
+        numbered(21, 8), 4, seed=5, flip=True, mask_distribution="rectangle", drop_remainder=False
+    )
+    stream = list(batches.dataset(3, 9).as_numpy_iterator())
+    for one, other in zip(batches.iterate(3, 9), stream, strict=True):
+        same(one, other)
+        assert {key: value.dtype for key, value in one.items()} == {
+            key: value.dtype for key, value in other.items()
+        }
+
+
+def test_the_tensorflow_dataset_has_static_shapes_and_no_end():
+    batches = data.Batches(numbered(21, 8), 4, num_shards=2, mask_distribution="rectangle")
+    dataset = batches.dataset(start=1_000)
+    shapes = {key: tuple(spec.shape) for key, spec in dataset.element_spec.items()}
+    assert shapes == {"image": (2, 8, 8, 3), "example": (2,), "context_mask": (2, 8, 8, 1)}
+    # 200 epochs in, without having read what came before.
+    assert next(dataset.as_numpy_iterator())["example"].tolist() == [21 * 200, 21 * 200 + 1]
+
+
+def test_half_the_examples_are_mirrored_anew_each_epoch():
+    mirrored = pipeline.flips(0, np.arange(10_000))
+    # Five standard deviations of a fair coin.
+    assert abs(mirrored.mean() - 0.5) < 5 * 0.5 / np.sqrt(10_000)
+    count = 500
+    batches = data.Batches(numbered(count), count, seed=1, flip=True)
+    was_mirrored = []
+    for epoch in range(2):
+        batch = batches.batch(epoch)
+        left, right = batch["image"][:, 0, 0, 1] == 255, batch["image"][:, 0, -1, 1] == 255
+        assert (left ^ right).all()
+        was_mirrored.append(right[np.argsort(data.epoch_order(count, 1, epoch))])
+    agreement = (was_mirrored[0] == was_mirrored[1]).mean()
+    assert abs(agreement - 0.5) < 5 * 0.5 / np.sqrt(count)
+
+
+def test_mirroring_twice_restores_and_leaves_the_images_alone():
+    images = pictures(64)
+    before = images.copy()
+    once = data.Batches(images, 64, shuffle=False, flip=True).batch(0)["image"]
+    assert not np.array_equal(once, before)
+    assert np.array_equal(
+        data.Batches(once, 64, shuffle=False, flip=True).batch(0)["image"], before
+    )
+    assert np.array_equal(images, before)
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 3, 6])
+def test_shards_tile_the_global_batch(num_shards):
+    def shard(index, shards):
+        return data.Batches(
+            numbered(20),
+            6,
+            seed=2,
+            flip=True,
+            mask_distribution="rectangle",
+            drop_remainder=False,
+            num_shards=shards,
+            shard_index=index,
+        )
+
+    for step in range(8):
+        whole = shard(0, 1).batch(step)
+        parts = [shard(index, num_shards).batch(step) for index in range(num_shards)]
+        same(whole, {key: np.concatenate([part[key] for part in parts]) for key in whole})
+
+
+def test_masks_belong_to_the_example_not_the_batch():
+    small = data.Batches(numbered(20, 8), 2, seed=2, mask_distribution="rectangle")
+    large = data.Batches(numbered(20, 8), 10, seed=2, mask_distribution="rectangle")
+    drawn = np.concatenate([small.batch(step)["context_mask"] for step in range(5)])
+    assert np.array_equal(drawn, large.batch(0)["context_mask"])
+    assert drawn.shape == (10, 8, 8, 1)
+    assert set(np.unique(drawn)) == {0, 1}
+    assert len({mask.tobytes() for mask in drawn}) > 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"images": pictures(4) / 255}, "scale floats"),
+        ({"images": pictures(4)[:, :4]}, r"expected \(N, S, S, 3\)"),
+        ({"batch_size": 5}, "do not fill a batch of 5"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"num_shards": 3}, "multiple of 3"),
+        ({"num_shards": 2, "shard_index": 2}, "expected 0 to 1"),
+        ({"mask_distribution": "rectangles"}, "rectangle"),
+    ],
+)
+def test_impossible_batches_are_refused_at_once(settings, words):
+    with pytest.raises(ValueError, match=words):
+        data.Batches(**{"images": pictures(4), "batch_size": 2, **settings})
+
+
+def test_numpy_route_does_not_import_tensorflow():
+    code = (
+        "import sys; from csi_tf import data; "
+        "images = data.arrays('procedural_faces', 'train', 16, limit=8).images; "
+        "data.Batches(images, 4, mask_distribution='rectangle', flip=True).batch(3); "
+        "sys.exit('tensorflow' in sys.modules or 'tensorflow_datasets' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,206 @@
+"""Flags: one for every setting, parsed into the settings and written back as a flagfile."""
+
+import re
+import subprocess
+import sys
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+from absl import flags as absl_flags
+
+import flags
+from csi_tf.config import MODES, Config, ModelConfig, OptimiserConfig, RunConfig
+from flags.definitions import HELP, PRESET_FOLDER, define, presets
+
+DEFAULTS = Config(RunConfig("data"))
+
+
+def parse(*arguments: str) -> Config:
+    return flags.parse(["run.py", *arguments])
+
+
+def test_every_setting_has_one_flag():
+    by_group = dict(HELP.values())
+    assert list(by_group) == [field.name for field in fields(Config)]
+    for group, helps in by_group.items():
+        assert set(helps) == {field.name for field in fields(get_type_hints(Config)[group])}
+    names = [name for helps in by_group.values() for name in helps]
+    assert len(names) == len(set(names))
+
+
+def test_without_flags_all_is_default():
+    assert parse("--mode=data") == DEFAULTS
+
+
+def test_values_of_every_type():
+    config = parse(
+        *("--mode", "summary", "--filters=48", "--dropout=.25", "--noreverse", "--xla"),
+        *("--latents=false", "--clip_norm=1", "--beta=none", "--decay=none", "--mask=mouth"),
+    )
+    assert (config.run.mode, config.masks.mask) == ("summary", "mouth")
+    model = ModelConfig(filters=48, dropout=0.25, reverse=False, latents=False)
+    assert config.model == model
+    assert config.optimiser == OptimiserConfig(clip_norm=1.0, xla=True)
+
+
+def test_parsing_leaves_no_trace():
+    """absl's own flags are global; ours are not, so one process can parse twice."""
+    before = set(absl_flags.FLAGS)
+    parse("--mode=data", "--filters=3")
+    assert parse("--mode=data") == DEFAULTS
+    assert set(absl_flags.FLAGS) == before
+
+
+@pytest.mark.parametrize("asked", ["--preset=paper", f"--flagfile={PRESET_FOLDER}/paper.cfg"])
+def test_paper_preset_is_the_defaults(asked):
+    config = parse("--mode=data", asked)
+    assert replace(config, run=RunConfig("data")) == DEFAULTS
+
+
+def test_paper_preset_says_every_setting_of_the_model():
+    text = (PRESET_FOLDER / "paper.cfg").read_text()
+    said = {re.sub("^no(?!nlinearity)", "", n) for n in re.findall(r"^--(\w+)", text, re.M)}
+    wanted = {name for group in ("Model", "Objective", "Optimiser") for name in HELP[group][1]}
+    assert said >= wanted - {"beta"}  # InfoVAE-MMD has none
+
+
+def test_presets_stand_on_their_own():
+    assert presets() == ["cpu", "paper"]
+    for name in presets():
+        assert not re.search("preset|flagfile|--mode", (PRESET_FOLDER / f"{name}.cfg").read_text())
+        as_file = parse("--mode=data", f"--flagfile={PRESET_FOLDER}/{name}.cfg")
+        as_preset = parse("--mode=data", f"--preset={name}")
+        assert replace(as_preset, run=as_file.run) == as_file
+
+
+def test_command_line_wins_over_flagfile_wins_over_preset(tmp_path):
+    preset_filters = parse("--mode=data", "--preset=cpu").model.filters
+    assert preset_filters not in (7, 8, ModelConfig().filters)
+    flagfile = tmp_path / "mine.cfg"
+    flagfile.write_text("# a comment\n--filters=7\n\n--latent_dim=9\n")
+    for order in (1, -1):
+        chosen = ["--filters=8", f"--flagfile={flagfile}", "--preset=cpu"][::order]
+        config = parse("--mode=data", *chosen)
+        assert (config.model.filters, config.model.latent_dim) == (8, 9)
+        assert config.optimiser.decay == "cosine"
+        config = parse("--mode=data", *[flag for flag in chosen if flag != "--filters=8"])
+        assert config.model.filters == 7
+
+
+def test_a_preset_named_in_a_flagfile_counts(tmp_path):
+    (tmp_path / "mine.cfg").write_text("--preset=cpu\n--mode=data\n")
+    config = parse("--flagfile", str(tmp_path / "mine.cfg"))
+    assert config == parse("--mode=data", "--preset=cpu")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mode=data"],
+        ["--mode=summary", "--preset=cpu", "--train_steps=none", "--nolatents", "--seed=4"],
+        [
+            "--mode=data",
+            "--mask=rectangle:0.6,brush:0.4",
+            "--mmd_weight=123456.789",
+            "--ema=0.9999",
+        ],
+        ["--mode=data", "--dataset=tfds:a#b // c", "--data_dir=with space", "--limit=5"],
+    ],
+    ids=str,
+)
+def test_flagfile_round_trip(arguments, tmp_path):
+    """Even where a preset says otherwise: what a run used is written, None included."""
+    config = parse(*arguments)
+    path = tmp_path / "flagfile.txt"
+    path.write_text(flags.flagfile_text(config))
+    assert parse(f"--flagfile={path}") == config
+    assert "run_dir" not in path.read_text()
+
+
+def test_flagfile_says_every_setting_and_the_version():
+    text = flags.flagfile_text(DEFAULTS)
+    assert re.match(r"# csi-tf \d+\.\d+", text)
+    said = re.findall(r"^--(\w+)=", text, re.M)
+    everything = [name for group in asdict(DEFAULTS).values() for name in group]
+    assert sorted([*said, "run_dir"]) == sorted(everything)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--mode", "data, summary"]),
+        (["--mode=trian"], ["--mode=trian", "data, summary"]),
+        (["--mode=data", "--filtres=3"], ["--filtres", "did you mean --filters?"]),
+        (["--mode=data", "--nolatent"], ["--nolatent", "did you mean --nolatents?"]),
+        (["--mode=data", "--zzz"], ["--zzz", "--help"]),
+        (["--mode=data", "stray"], ["'stray'", "--name=value"]),
+        (["--mode=data", "--xla", "true", "--filters=3"], ["'true'"]),
+        (["--mode=data", "--filters=many"], ["--filters=many", "whole number"]),
+        (["--mode=data", "--filters=1.5"], ["--filters=1.5", "whole number"]),
+        (["--mode=data", "--ema=big"], ["--ema=big", "number, or none"]),
+        (["--mode=data", "--xla=perhaps"], ["--xla=perhaps", "true or false"]),
+        (["--mode=data", "--objective=gan"], ["--objective=gan", "info_vae_mmd", "aae"]),
+        (["--mode=data", "--filters"], ["--filters"]),
+        (["--mode=data", "--preset=gpu"], ["--preset=gpu", "cpu, paper"]),
+        (["--mode=data", "--flagfile"], ["--flagfile"]),
+        (["--mode=data", "--flagfile="], ["--flagfile"]),
+        (["--mode=data", "--flagfile=no/such.cfg"], ["no/such.cfg"]),
+        (["--mode=data", "--receptive_field=8x8"], ["8x8", "7x15"]),
+        (["--mode=data", "--objective=aae", "--beta=2"], ["beta", "aae"]),
+        (["--mode=data", "--mask=rectangel"], ["rectangel", "rectangle, published_rectangle"]),
+        (["--mode=data", "--dataset=celeba"], ["celeba", "celeb_a"]),
+        (["--mode=data", "--dataset=npz:no/such.npz"], ["no/such.npz"]),
+        (["--mode=data", "--data_dir=x"], ["data_dir", "procedural_faces"]),
+    ],
+    ids=str,
+)
+def test_mistakes_are_one_sentence(arguments, words):
+    with pytest.raises(flags.UsageError) as caught:
+        parse(*arguments)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_flagfile_that_is_no_text(tmp_path):
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\xff\xfe")
+    with pytest.raises(flags.UsageError, match=r"text file.*picture\.png"):
+        parse("--mode=data", f"--flagfile={tmp_path}/picture.png")
+
+
+def test_short_help_is_one_screen_or_two_and_grouped():
+    page = flags.help_text(["run.py", "--mode=data", "--help"])
+    lines = page.splitlines()
+    headings = [line for line in lines if re.fullmatch(r"[A-Z]\w+", line)]
+    assert headings == ["Run", "Data", "Masks", "Model", "Objective", "Optimiser"]
+    assert len(lines) <= 75
+    assert max(map(len, lines)) <= 100
+    for name in define():
+        assert re.search(rf"--(\[no\])?{name}\b", page), name
+
+
+def test_full_help_says_what_each_flag_takes():
+    page = " ".join(flags.help_text(["run.py", "--helpfull"]).split())
+    for _, helps in HELP.values():
+        for name, text in helps.items():
+            assert re.search(rf"--(\[no\])?{name}\b", page), name
+            assert text in page
+    for names in (MODES, presets(), ["white_is_hole", "info_beta_tcvae", "mixed_bfloat16"]):
+        for name in names:
+            assert name in page
+
+
+def test_no_help_unless_asked():
+    assert flags.help_text(["run.py", "--mode=data", "--mask=help"]) is None
+
+
+def test_parsing_imports_no_tensorflow():
+    code = (
+        "import sys, flags; flags.help_text(['', '--helpfull']);"
+        "flags.parse(['', '--mode=data', '--preset=cpu']);"
+        "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    folder = Path(__file__).parent.parent
+    assert subprocess.run([sys.executable, "-c", code], cwd=folder, check=False).returncode == 0
