@@ -5,6 +5,8 @@ from keras import ops
 
 from pixel_cnn_pp import checks
 from pixel_cnn_pp.convolutions import CausalConv
+from pixel_cnn_pp.dropout import ByteDropout
+from pixel_cnn_pp.fusing import fused
 
 ELU, CONCAT_ELU = "elu", "concat_elu"
 LINEAR, PUBLISHED = "linear", "published"
@@ -15,6 +17,12 @@ def nonlinearity(x, kind: str):
     if kind == CONCAT_ELU:
         x = ops.concatenate([x, -x], axis=-1)
     return ops.elu(x)
+
+
+@fused
+def _gate(x, c2):
+    p, q = ops.split(c2, 2, axis=-1)
+    return x + p * ops.sigmoid(q)
 
 
 @keras.saving.register_keras_serializable("pixel_cnn_pp")
@@ -54,7 +62,7 @@ class GatedBlock(keras.layers.Layer):
         self.conv2 = CausalConv(
             2 * filters, self.kernels[1], direction, init_scale=0.1, name="conv2", **shared
         )
-        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.dropout = ByteDropout(dropout, dtype=self.dtype_policy)
         self.auxiliary = None
         self.conditioning = []
 
@@ -92,8 +100,7 @@ class GatedBlock(keras.layers.Layer):
         c2 = self.conv2(c1)
         if conditioning:
             c2 = c2 + self.condition(conditioning)
-        p, q = ops.split(c2, 2, axis=-1)
-        return x + p * ops.sigmoid(q)
+        return _gate(x, c2)
 
     def condition(self, maps):
         """The term the conditioning maps add before the gate; it depends on nothing else."""

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from pixel_cnn_pp import checks
+from pixel_cnn_pp.fusing import fused
 
 HALF_LEVEL = 1.0 / 255.0
 MIN_LOG_SCALE = -7.0
@@ -69,11 +70,16 @@ def pack(params: MixtureParams):
 
 def log_prob(params, images_pm1):
     """Exact log-probability of 8-bit pixels: (B, H, W) nats, the three colours together."""
-    params = _parameters(params)
     checks.images(images_pm1)
-    images = ops.cast(images_pm1, "float32")
-    per_component = ops.sum(_log_levels(params, images), axis=-2)
-    return _log_mix(params.logits, per_component)
+    if not isinstance(params, MixtureParams):
+        checks.maps(params, "params")
+    return _log_prob(params, ops.cast(images_pm1, "float32"))
+
+
+@fused
+def _log_prob(params, images):
+    params = _parameters(params)
+    return _log_mix(params.logits, ops.sum(_log_levels(params, images), axis=-2))
 
 
 def level_log_probs(params, images_pm1, channel: int):

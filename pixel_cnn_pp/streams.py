@@ -86,10 +86,12 @@ class TwoStreams(keras.layers.Layer):
         self.last.build((*x_shape[:-1], filters * (1 if self.activation == ELU else 2)))
 
     def call(self, x, conditioning=None, training=False):
-        vertical = shifts.shift_down(self.first_down(x))
-        horizontal = shifts.shift_down(self.first_row(x))
+        # Shifting the picture is shifting the features, and there is far less of it.
+        below, right = shifts.shift_down(x), shifts.shift_right(x)
+        vertical = self.first_down(below)
+        horizontal = self.first_row(below)
         if self.first_left is not None:
-            horizontal = horizontal + shifts.shift_right(self.first_left(x))
+            horizontal = horizontal + self.first_left(right)
         for down, down_right in zip(self.down, self.down_right, strict=True):
             vertical = down(vertical, conditioning=conditioning, training=training)
             horizontal = down_right(

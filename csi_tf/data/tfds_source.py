@@ -1,6 +1,7 @@
 """Datasets of TensorFlow Datasets; TensorFlow and TFDS are imported only when one is opened."""
 
 import difflib
+import logging
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -12,6 +13,8 @@ from csi_tf.data import celeb_a_files
 from csi_tf.data.base import CHUNK, Chunk, Source, check_split
 from csi_tf.data.errors import DataError
 from csi_tf.data.image_files import center_crop, resize_antialiased, to_rgb
+
+logger = logging.getLogger(__name__)
 
 
 def splits(name: str, data_dir: str | None = None) -> tuple[str, ...]:
@@ -67,7 +70,15 @@ def _prepared(name: str, data_dir: str | None) -> Any:
         from csi_tf.data import tfds_builder  # noqa: F401 - registers the builder
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-        builder.download_and_prepare()
+        if not builder.is_prepared():
+            # TFDS retries for minutes before it gives up.
+            logger.warning(
+                "%s is not prepared in %s; TFDS now downloads it (npz:PATH and images:DIR "
+                "need no download).",
+                name,
+                builder.data_dir,
+            )
+            builder.download_and_prepare()
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = (
