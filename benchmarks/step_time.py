@@ -65,9 +65,9 @@ def random_images(batch: int) -> tf.Tensor:
     return tf.constant((levels / 127.5 - 1).astype("float32"))
 
 
-def our_times(dtype: str, batch: int, filters: int):
+def our_times(dtype: str, batch: int, filters: int, blocks: int = BLOCKS):
     """(forward seconds, step seconds, forward operations, step operations)."""
-    network = ForwardPixelCNN(BLOCKS, filters, dtype=POLICIES[dtype])
+    network = ForwardPixelCNN(blocks, filters, dtype=POLICIES[dtype])
     images = random_images(batch)
     network(images)
     optimizer = keras.optimizers.Adam(1e-4)

@@ -50,8 +50,8 @@ def decomposition(
 
     They sum to the batch mean of log q(z|x) - log p(z). "published" estimates log q(z) and its
     marginals from densities without their -log sigma, as the authors' code does: MI then comes
-    out too high by -sum(log sigma) where sigmas are equal, and PD too low by as much. Either way
-    MI cannot exceed about log(dataset_size), and what is left goes to TC.
+    out too high by -sum(log sigma) where sigmas are equal, and PD too low by as much. The
+    corrected MI is at most log(dataset_size); where there is more, it is booked to TC.
     """
     check_estimator(estimator)
     mean, logvar, z = _matrices(mean=mean, logvar=logvar, z=z)

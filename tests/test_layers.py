@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pixel_cnn_pp import (
     CausalConv,
@@ -10,7 +11,9 @@ from pixel_cnn_pp import (
     GatedBlock,
     ReversePixelCNN,
     data_dependent_initialisation,
+    mixture,
 )
+from pixel_cnn_pp.dropout import ByteDropout
 
 
 def image(batch=2, size=8, seed=0):
@@ -162,3 +165,43 @@ def test_maps_other_than_those_built_for_are_refused():
         network(image(), maps(4))
     with pytest.raises(ValueError, match="built"):
         network(image())
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(0.5, 100), (0.1, 7), (0.999, 4)])
+def test_dropout_keeps_expectations_and_its_rate(rate, channels):
+    layer = ByteDropout(rate, seed=3)
+    ones = np.ones((4, 50, 50, channels), "float32")
+    out = np.asarray(layer(ones, training=True))
+    dropped = min(round(rate * 256), 255) / 256
+    error = (dropped * (1 - dropped) / out.size) ** 0.5
+    assert (out == 0).mean() == pytest.approx(dropped, abs=5 * error)
+    np.testing.assert_allclose(out[out != 0], 1 / (1 - dropped), rtol=1e-6)
+    # Neighbouring features come from bytes of one word and must not move together.
+    zero = (out.reshape(-1, channels)[:, :2] == 0).astype(float)
+    pairs = len(zero)
+    assert abs(np.corrcoef(zero.T)[0, 1]) < 5 / pairs**0.5
+    np.testing.assert_array_equal(layer(ones), ones)
+
+
+def test_dropout_draws_anew_and_repeats_from_its_seed():
+    ones = np.ones((1, 8, 8, 8), "float32")
+    one, other = ByteDropout(0.5, seed=1), ByteDropout(0.5, seed=1)
+    first = np.asarray(one(ones, training=True))
+    np.testing.assert_array_equal(first, other(ones, training=True))
+    assert (first != np.asarray(one(ones, training=True))).any()
+
+
+def test_compiled_pieces_equal_the_eager_ones():
+    """Gates and likelihoods are compiled inside graphs only; both ways are the same function."""
+    network = ForwardPixelCNN(2, 8, 2)
+    pictures = np.rint((image() + 1) * 127.5).astype("float32") / 127.5 - 1
+    network(pictures)
+
+    def loss():
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(mixture.log_prob(network(pictures), pictures))
+        return total, *tape.gradient(total, network.trainable_variables)
+
+    for eager, graph in zip(loss(), tf.function(loss)(), strict=True):
+        # XLA may contract and reorder float32 sums of thousands of terms.
+        np.testing.assert_allclose(eager, graph, rtol=2e-4, atol=2e-3)
