@@ -98,7 +98,7 @@ OPTIMISER = {
     "latent_warmup_steps": "First steps for encoder and decoder alone. They are trained with a 1x1"
     " head in place of the PixelCNN, so that the latents are in use before it comes.",
     "precision": "Arithmetic of the networks. Likelihood and MMD stay in float32.",
-    "xla": "Compile the training step with XLA.",
+    "xla": "Compile the training step with XLA. For GPUs: on a CPU it is much slower.",
 }
 
 # Heading -> (group of Config, flag -> help)
