@@ -89,6 +89,7 @@ class MaskConfig(_Settings):
 @dataclass(frozen=True)
 class ModelConfig(_Settings):
     latent_dim: int = 32
+    encoder_filters: int = 32
     filters: int = 100
     receptive_field: str = "7x15"
     field_mode: Literal["published", "exact"] = "published"
@@ -105,7 +106,9 @@ class ModelConfig(_Settings):
 
     def check(self) -> None:
         self.blocks_and_field()
-        self._at_least(1, "latent_dim", "filters", "mixtures", "reverse_features")
+        self._at_least(
+            1, "latent_dim", "encoder_filters", "filters", "mixtures", "reverse_features"
+        )
         self._require(0 <= self.dropout < 1, "dropout", "at least 0 and below 1")
         if self.full_image_encoder and not self.latents:
             raise ValueError("full_image_encoder needs latents: without them there is no encoder")

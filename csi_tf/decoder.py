@@ -10,25 +10,33 @@ from csi_tf.encoder import normalisation, widths
 
 @keras.saving.register_keras_serializable("csi_tf")
 class Decoder(keras.layers.Layer):
-    """(B, latents) -> (B, size, size, filters) maps. They are no picture: the PixelCNN makes one."""
+    """(B, latents) -> (B, size, size, filters) maps, of which the PixelCNN makes a picture."""
 
     def __init__(self, latent_dim: int = 32, size: int = 32, filters: int = 32, **kwargs: Any):
         super().__init__(**kwargs)
         self._config = {"latent_dim": latent_dim, "size": size, "filters": filters}
         policy = self.dtype_policy
 
-        def deconv(channels: int, stride: int, padding: str) -> list[Any]:
-            return [
-                keras.layers.Conv2DTranspose(channels, 4, stride, padding, dtype=policy),
-                normalisation(dtype=policy),
+        self.first = [
+            keras.layers.Dense(16 * filters, dtype=policy, name="dense"),
+            normalisation(dtype=policy, name="dense_norm"),
+        ]
+        self.body: list[Any] = []
+
+        def deconv(channels: int, stride: int, padding: str) -> None:
+            number = len(self.body) // 2
+            self.body += [
+                keras.layers.Conv2DTranspose(
+                    channels, 4, stride, padding, dtype=policy, name=f"deconv_{number}"
+                ),
+                normalisation(dtype=policy, name=f"norm_{number}"),
             ]
 
-        self.first = [keras.layers.Dense(16 * filters, dtype=policy), normalisation(dtype=policy)]
         # The encoder's widths on the way back.
         outward = widths(size, filters)[::-1]
-        self.body = deconv(outward[0], 1, "valid")
+        deconv(outward[0], 1, "valid")
         for channels in [*outward[1:], filters]:
-            self.body += deconv(channels, 2, "same")
+            deconv(channels, 2, "same")
 
     def build(self, z_shape: Any) -> None:
         shape = z_shape

@@ -8,7 +8,7 @@ from keras import ops
 
 
 def normalisation(**kwargs: Any) -> keras.layers.BatchNormalization:
-    """BatchNorm as in the authors' code, its statistics those of the whole batch on all replicas."""
+    """BatchNorm as in the authors' code, with statistics of the whole batch on all replicas."""
     return keras.layers.BatchNormalization(
         momentum=0.99,
         epsilon=1e-3,
@@ -42,20 +42,29 @@ class Encoder(keras.layers.Layer):
         self._config = {"latent_dim": latent_dim, "size": size, "filters": filters}
         policy = self.dtype_policy
 
-        def conv(channels: int, kernel: int, stride: int, padding: str) -> list[Any]:
-            return [
-                keras.layers.Conv2D(channels, kernel, stride, padding, dtype=policy),
-                normalisation(dtype=policy),
+        # Names say where weights belong in a file, whatever else this process has made.
+        self.body: list[Any] = []
+
+        def conv(channels: int, kernel: int, stride: int, padding: str) -> None:
+            number = len(self.body) // 2
+            self.body += [
+                keras.layers.Conv2D(
+                    channels, kernel, stride, padding, dtype=policy, name=f"conv_{number}"
+                ),
+                normalisation(dtype=policy, name=f"norm_{number}"),
             ]
 
-        self.body = conv(filters, 1, 1, "same")
+        conv(filters, 1, 1, "same")
         for channels in widths(size, filters):
-            self.body += conv(channels, 4, 2, "same")
-        self.body += conv(16 * filters, 4, 1, "valid")
+            conv(channels, 4, 2, "same")
+        conv(16 * filters, 4, 1, "valid")
         # The latents are float32 whatever the compute dtype: the objectives are made of them.
         self.heads = [
-            [keras.layers.Dense(latent_dim, dtype="float32"), normalisation(dtype="float32")]
-            for _ in range(2)
+            [
+                keras.layers.Dense(latent_dim, dtype="float32", name=f"{name}_dense"),
+                normalisation(dtype="float32", name=f"{name}_norm"),
+            ]
+            for name in ("mean", "logvar")
         ]
 
     def build(self, filled_pm1_shape: Any, context_mask_shape: Any = None) -> None:

@@ -52,6 +52,8 @@ MODEL = {
     "latents": "Give the model latent variables. Without them it is an inpainting PixelCNN with"
     " nothing to control it by.",
     "latent_dim": "Number of latent variables.",
+    "encoder_filters": "Channels of the first encoder layer and of the decoder's maps. The other"
+    " layers of Table 1 have 2, 4, 8 and 16 times as many.",
     "reverse": "Use the reverse PixelCNN. It tells the forward one of the observed pixels below"
     " and to the right; without it those edges of a hole show.",
     "filters": "Channels of each PixelCNN layer.",

@@ -1,0 +1,206 @@
+"""The model of Figure 2: two streams from the context to the distribution of each missing pixel."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import keras
+from keras import ops
+
+from csi_tf import noise
+from csi_tf.config import ModelConfig
+from csi_tf.decoder import Decoder
+from csi_tf.encoder import Encoder
+from pixel_cnn_pp import CausalConv, ForwardPixelCNN, ReversePixelCNN, checks, mixture
+
+# What the settings call the two forms of conditioning, in the words of the layer library.
+_FORMS = {"paper": "linear", "published": "published"}
+
+
+@keras.saving.register_keras_serializable("csi_tf")
+class CSIModel(keras.layers.Layer):
+    """Encoder, decoder, forward and reverse PixelCNN, built when made.
+
+    Without `config.reverse` it is the disentangled PixelVAE of stage one; without `config.latents`
+    the bidirectional PixelCNN by itself; without both a plain PixelCNN.
+    """
+
+    def __init__(self, config: ModelConfig | dict[str, Any], size: int = 32, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.config = config if isinstance(config, ModelConfig) else ModelConfig(**config)
+        self.size = size
+        self._make_networks()
+        self._build_networks()
+        self.built = True
+
+    def _make_networks(self) -> None:
+        config, policy = self.config, self.dtype_policy
+        blocks, field = config.blocks_and_field()
+        pixel_cnn = {
+            "blocks": blocks,
+            "filters": config.filters,
+            "dropout": config.dropout,
+            "activation": config.nonlinearity,
+            "weight_norm": config.weight_norm,
+            "field": field,
+            "dtype": policy,
+        }
+        self.encoder: Any = None
+        self.decoder: Any = None
+        self.warmup_head: Any = None
+        self.reverse: Any = None
+        if config.latents:
+            table1 = (config.latent_dim, self.size, config.encoder_filters)
+            self.encoder = Encoder(*table1, name="encoder", dtype=policy)
+            self.decoder = Decoder(*table1, name="decoder", dtype=policy)
+            # Stands in for the PixelCNN during --latent_warmup_steps and goes with it.
+            outputs = mixture.CHANNELS_PER_MIXTURE * config.mixtures
+            self.warmup_head = CausalConv(outputs, name="warmup_head", dtype="float32")
+        if config.reverse:
+            self.reverse = ReversePixelCNN(
+                features=config.reverse_features, name="reverse", **pixel_cnn
+            )
+        self.forward = ForwardPixelCNN(
+            mixtures=config.mixtures,
+            conditioning_form=_FORMS[config.conditioning],
+            name="forward",
+            **pixel_cnn,
+        )
+
+    def _build_networks(self) -> None:
+        def maps(channels: int) -> tuple[None, int, int, int]:
+            return None, self.size, self.size, channels
+
+        conditioning = []
+        if self.config.conditioning == "published":
+            conditioning.append(maps(1))
+        if self.encoder is not None:
+            self.encoder.build(maps(3), maps(1))
+            self.decoder.build((None, self.config.latent_dim))
+            self.warmup_head.build(maps(self.config.encoder_filters))
+            conditioning.append(maps(self.config.encoder_filters))
+        if self.reverse is not None:
+            self.reverse.build(maps(3), maps(1))
+            conditioning.append(maps(self.config.reverse_features))
+        self.forward.build(maps(3), tuple(conditioning))
+
+    # Figure 2, left to right.
+
+    def posterior(
+        self, images_pm1: Any, context_mask: Any, hole_noise: Any, training: bool = False
+    ) -> tuple[Any, Any]:
+        """q(z | x_c, m): mean and log-variance, from the observed pixels and noise in the hole."""
+        if self.config.hole_fill == "zeros":
+            hole_noise = ops.zeros_like(hole_noise)
+        filled = images_pm1 * context_mask + hole_noise * (1.0 - context_mask)
+        return self._encoder()(filled, context_mask, training=training)
+
+    def decode(self, z: Any, training: bool = False) -> Any:
+        """Y^z: spatial maps of the latents."""
+        if self.decoder is None:
+            raise ValueError("this model has no latents to decode: it was made with latents=False.")
+        return self.decoder(z, training=training)
+
+    def predict(
+        self, images_pm1: Any, context_mask: Any, y_z: Any = None, training: bool = False
+    ) -> Any:
+        """Raw mixtures of every pixel given those before it, Y^z and Y^r: eq. (3)."""
+        conditioning = []
+        if self.config.conditioning == "published":
+            conditioning.append(context_mask)
+        if self.decoder is not None:
+            conditioning.append(y_z)
+        if self.reverse is not None:
+            context = images_pm1 * context_mask
+            conditioning.append(self.reverse(context, context_mask, training=training))
+        return self.forward(images_pm1, tuple(conditioning) or None, training=training)
+
+    # What people call.
+
+    def encode(self, images_pm1: Any, context_mask: Any, seed: int) -> tuple[Any, Any]:
+        """Mean and log-variance of q(z | x_c, m), (B, latents) each.
+
+        The noise in the hole depends on the seed, the observed pixels and the mask of each picture.
+        """
+        self._check(images_pm1, context_mask)
+        keys = noise.keys(seed, images_pm1, context_mask)
+        fill = ops.convert_to_tensor(noise.hole(0, keys, self.size))
+        return self.posterior(ops.cast(images_pm1, "float32"), context_mask, fill)
+
+    def log_prob(self, images_pm1: Any, context_mask: Any, z: Any = None) -> Any:
+        """(B,) nats: log p(x_t | x_c, z), the target pixels only (eq. (4)); z is (B, latents).
+
+        Without the reverse net, and with everything masked, it is log p(x | z) of stage one.
+        """
+        self._check(images_pm1, context_mask)
+        images = ops.cast(images_pm1, "float32")
+        y_z = None if self.decoder is None else self.decode(self._latents(z, images.shape[0]))
+        raw = self.predict(images, context_mask, y_z)
+        return ops.sum(mixture.log_prob(raw, images) * (1.0 - context_mask[..., 0]), axis=(1, 2))
+
+    def count_trainable(self) -> int:
+        """Trainable parameters of the model proper, without the warm-up head."""
+        networks = (self.encoder, self.decoder, self.forward, self.reverse)
+        return sum(
+            math.prod(variable.shape)
+            for network in networks
+            if network is not None
+            for variable in network.trainable_variables
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"config": asdict(self.config), "size": self.size}
+
+    def _encoder(self) -> Encoder:
+        if self.encoder is None:
+            raise ValueError("this model has no latents to infer: it was made with latents=False.")
+        return self.encoder
+
+    def _latents(self, z: Any, batch: int) -> Any:
+        expected = f"({batch}, {self.config.latent_dim})"
+        if z is None:
+            raise ValueError(f"z is missing: pass latents of shape {expected}, such as a draw from "
+                             "model.encode's normal.")  # fmt: skip
+        if tuple(z.shape) != (batch, self.config.latent_dim):
+            raise ValueError(f"z has shape {tuple(z.shape)}, expected {expected}.")
+        return ops.cast(z, "float32")
+
+    def _check(self, images_pm1: Any, context_mask: Any) -> None:
+        checks.images(images_pm1)
+        checks.mask(context_mask)
+        for name, array in (("images_pm1", images_pm1), ("context_mask", context_mask)):
+            if tuple(array.shape[1:3]) != (self.size, self.size):
+                raise ValueError(
+                    f"{name} is {array.shape[1]}x{array.shape[2]}, and this model is for "
+                    f"{self.size}x{self.size}; crop and resize with csi_tf.data.resize_antialiased."
+                )
+
+
+def make(config: ModelConfig, size: int, seed: int, dtype: str = "float32") -> CSIModel:
+    """A fresh model whose first weights and dropout follow from the seed alone."""
+    keras.utils.set_random_seed(seed)
+    return CSIModel(config, size, name="csi", dtype=dtype)
+
+
+def posterior_sample(mean: Any, logvar: Any, standard_normal: Any) -> Any:
+    """z ~ q: float32 whatever the compute dtype."""
+    mean, logvar = ops.cast(mean, "float32"), ops.cast(logvar, "float32")
+    return mean + ops.exp(0.5 * logvar) * standard_normal
+
+
+def named_weights(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Every variable of a layer by a name that is the same in every process.
+
+    Keras numbers seed generators by how many the process has made; here they are numbered within
+    the layer.
+    """
+    named: dict[str, Any] = {}
+    seeds = 0
+    for variable in layer.variables:
+        name = variable.path
+        if name.endswith("seed_generator_state"):
+            name, seeds = f"dropout_seed/{seeds}", seeds + 1
+        named[name] = variable
+    if len(named) != len(layer.variables):
+        raise ValueError("two weights of the model share a name; give its layers names.")
+    return named
