@@ -62,7 +62,7 @@ class GatedBlock(keras.layers.Layer):
         self.conv2 = CausalConv(
             2 * filters, self.kernels[1], direction, init_scale=0.1, name="conv2", **shared
         )
-        self.dropout = ByteDropout(dropout, dtype=self.dtype_policy)
+        self.dropout = ByteDropout(dropout, dtype=self.dtype_policy, name="dropout")
         self.auxiliary = None
         self.conditioning = []
 

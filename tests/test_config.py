@@ -25,6 +25,7 @@ OTHER = Config(
     MaskConfig("rectangle:0.6,brush:0.4", "black_is_hole"),
     ModelConfig(
         latent_dim=16,
+        encoder_filters=8,
         filters=48,
         receptive_field="9x9",
         field_mode="exact",
