@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import flags
 from csi_tf import runs
 from csi_tf.config import MODES, Config
+from csi_tf.errors import RunFailed, Stopped
 
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130  # exit codes
 
@@ -22,12 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         _run(flags.parse(argv))
         return 0
+    except Stopped as stopped:
+        return _stop(stopped, stopped.exit_code)
     except KeyboardInterrupt:
         return _stop("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe such as `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
-    except OSError as error:
+    except (OSError, RunFailed) as error:
         return _stop(error, FAILURE)
     except ValueError as error:
         if not _said_by_us(error):

@@ -6,7 +6,24 @@ Submodules load on first use, so `import csi_tf` needs neither TensorFlow nor a 
 from importlib import import_module, metadata
 from types import ModuleType
 
-_SUBMODULES = ("config", "data", "figures", "masks", "randomness", "runs", "summary")
+_SUBMODULES = (
+    "checkpoints",
+    "config",
+    "data",
+    "figures",
+    "learner",
+    "logs",
+    "masks",
+    "model",
+    "noise",
+    "objectives",
+    "randomness",
+    "runs",
+    "stages",
+    "summary",
+    "training",
+    "validation",
+)
 
 try:
     __version__ = metadata.version("csi-tf")

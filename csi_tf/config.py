@@ -16,7 +16,12 @@ from pixel_cnn_pp import receptive_field
 MODES = {
     "data": "csi_tf.figures.contact_sheet:write",
     "summary": "csi_tf.summary:write",
+    "stage1": "csi_tf.training:run",
+    "stage2": "csi_tf.training:run",
+    "one_stage": "csi_tf.training:run",
+    "train": "csi_tf.training:run",
 }
+TRAINING_MODES = ("stage1", "stage2", "one_stage", "train")
 
 # The weight in Table 2 where none is set.
 DEFAULT_BETA = {
@@ -171,6 +176,25 @@ class OptimiserConfig(_Settings):
 
 
 @dataclass(frozen=True)
+class LoopConfig(_Settings):
+    stage1: str | None = None
+    stage2_init: Literal["paper", "published"] = "paper"
+    log_every: int = 50
+    validate_every: int = 1000
+    validation_images: int = 512
+    panel_every: int = 5000
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 3
+    nan_policy: Literal["stop", "skip"] = "stop"
+    devices: Literal["auto", "one"] = "auto"
+    deterministic: bool = False
+
+    def check(self) -> None:
+        self._at_least(1, "log_every", "validate_every", "validation_images")
+        self._at_least(1, "panel_every", "checkpoint_every", "keep_checkpoints")
+
+
+@dataclass(frozen=True)
 class Config(_Settings):
     """All settings of a run."""
 
@@ -180,6 +204,29 @@ class Config(_Settings):
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def check(self) -> None:
+        if self.run.mode in TRAINING_MODES and self.data.image_size not in (16, 32, 64, 128, 256):
+            raise ValueError(
+                f"image_size {self.data.image_size} cannot be trained: the networks halve it down"
+                " to 4, so it must be 16, 32, 64, 128 or 256"
+            )
+        if self.run.mode in ("stage2", "train") and not self.model.latents:
+            raise ValueError(
+                "without latents there is no stage one to start from: train the bidirectional"
+                " PixelCNN by itself with --mode=one_stage --nolatents"
+            )
+
+    def differences(self, other: "Config") -> list[str]:
+        """Settings in which two runs differ so that one cannot go on from the other."""
+        found = []
+        for group in ("data", "masks", "model", "objective", "optimiser"):
+            ours, theirs = asdict(getattr(self, group)), asdict(getattr(other, group))
+            for name in ours.keys() - {"epochs", "train_steps"}:
+                if ours[name] != theirs[name]:
+                    found.append(f"{name}={ours[name]} and not {theirs[name]}")
+        return sorted(found)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

@@ -1,5 +1,6 @@
 """Run directories: named, locked while in use, and holding what it takes to repeat the run."""
 
+import json
 import os
 import re
 import shutil
@@ -30,8 +31,18 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
 
     The two files leave out where the run is: a directory may be moved or repeated elsewhere.
     """
+    worker = worker_number()
+    if worker is not None and config.run.run_dir is None:
+        raise ValueError(
+            "the workers of TF_CONFIG share a run directory: give all the same --run_dir"
+        )
     directory, is_new = _make(config)
-    with _locked(directory):
+    if worker:  # the first worker keeps the record; the others only read its checkpoints
+        with _locked(directory, f".lock-{worker}"):
+            yield directory
+        return
+    with _locked(directory, ".lock"):
+        _refuse_other_settings(config, directory)
         placeless = replace(config, run=replace(config.run, run_dir=None))
         write(directory / "config.json", placeless.to_json().encode())
         write(directory / "flagfile.txt", flagfile.encode())
@@ -42,6 +53,28 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
             if is_new and {path.name for path in directory.iterdir()} <= _OWN_FILES:
                 shutil.rmtree(directory, ignore_errors=True)
             raise
+
+
+def worker_number() -> int | None:
+    """This process's number among the workers of TF_CONFIG; None if it is alone."""
+    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task")
+    return int(task["index"]) if task else None
+
+
+def _refuse_other_settings(config: Config, directory: Path) -> None:
+    """Checkpoints can only be gone on with by the settings that made them."""
+    path = directory / "config.json"
+    if not path.exists() or not any(directory.glob("**/checkpoints")):
+        return
+    before = Config.from_json(path.read_text())
+    differences = config.differences(before)
+    if config.run.mode != before.run.mode:
+        differences.insert(0, f"mode={config.run.mode} and not {before.run.mode}")
+    if differences:
+        raise ValueError(
+            f"{directory} holds a run with other settings ({'; '.join(differences)}): repeat them"
+            " to go on with it, or choose another --run_dir"
+        )
 
 
 def default_name(config: Config, now: datetime) -> str:
@@ -86,10 +119,10 @@ def _make(config: Config) -> tuple[Path, bool]:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path, name: str) -> Iterator[None]:
     """flock, which the system releases when the process ends, however it ends."""
     with _explained(f"cannot write to the run directory {directory}"):
-        file = (directory / ".lock").open("ab+")
+        file = (directory / name).open("ab+")
     with file:
         if sys.platform != "win32":
             _take(file, directory)

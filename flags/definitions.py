@@ -15,7 +15,9 @@ PRESET_FOLDER = Path(__file__).parent / "presets"
 RUN = {
     "mode": "What to do. Mode data: write a contact sheet of the images, the masks and, where the"
     " data has them, the factors. Mode summary: print the networks, their parameter counts and"
-    " receptive fields.",
+    " receptive fields. Mode stage1: train encoder, decoder and forward PixelCNN. Mode stage2:"
+    " train the bidirectional PixelCNN on top. Mode train: stage1, then stage2. Mode one_stage: all"
+    " at once, the paper's ablation.",
     "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
     " command line over both, in whatever order they come.",
     "seed": "Seed of everything random.",
@@ -103,6 +105,24 @@ OPTIMISER = {
     "xla": "Compile the training step with XLA. For GPUs: on a CPU it is much slower.",
 }
 
+LOOP = {
+    "stage1": "Run, or model file, that stage two starts from. By default the newest finished stage"
+    " one with the same settings under runs/; where there is none it is trained first.",
+    "stage2_init": "What stage two takes over of the forward net. The paper: all but the weights of"
+    " the conditioning maps. The authors' code: those of the latents' maps too.",
+    "log_every": "Steps between two points of the training curves.",
+    "validate_every": "Steps between two validations on held-out images.",
+    "validation_images": "Held-out images to validate on, at most.",
+    "panel_every": "Steps between two panels of pictures in TensorBoard.",
+    "checkpoint_every": "Steps between two checkpoints. A stopped run goes on from the last one when"
+    " started again with the same --run_dir.",
+    "keep_checkpoints": "Checkpoints to keep, besides the best by validation.",
+    "nan_policy": "What to do when a loss is not finite. Stop at the last good state and say which"
+    " term and layer, or skip the batch and count it.",
+    "devices": "Devices to train on. With auto: the workers of TF_CONFIG, or all GPUs, or the CPU.",
+    "deterministic": "Make every operation repeatable bit for bit, at some cost in speed.",
+}
+
 # Heading -> (group of Config, flag -> help)
 HELP: dict[str, tuple[str, dict[str, str]]] = {
     "Run": ("run", RUN),
@@ -111,6 +131,7 @@ HELP: dict[str, tuple[str, dict[str, str]]] = {
     "Model": ("model", MODEL),
     "Objective": ("objective", OBJECTIVE),
     "Optimiser": ("optimiser", OPTIMISER),
+    "Loop": ("loop", LOOP),
 }
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 import run
 from csi_tf import config, masks, runs, summary
+from csi_tf.config import MODES
 from csi_tf.figures import contact_sheet
 
 REPOSITORY = Path(__file__).parent.parent
@@ -131,7 +132,7 @@ def test_no_traceback_from_the_shell():
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "run.py: flag --mode=dat: expected one of data, summary\n"
+    assert done.stderr == f"run.py: flag --mode=dat: expected one of {', '.join(MODES)}\n"
 
 
 def test_help_exits_with_0(capsys):

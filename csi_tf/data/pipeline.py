@@ -37,7 +37,10 @@ def flips(seed: int, examples: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Batches:
     """Batches of {"image": uint8 (B, S, S, 3), "example": int64 (B,)} and, when
-    `mask_distribution` is named, "context_mask": float32 (B, S, S, 1)."""
+    `mask_distribution` is named, "context_mask": float32 (B, S, S, 1).
+
+    `also` adds arrays made from the step and its example counters, such as noise.
+    """
 
     images: np.ndarray
     batch_size: int  # of the global batch, all shards together
@@ -46,6 +49,7 @@ class Batches:
     flip: bool = False
     mask_distribution: str | masks.Mixture | None = None
     mask_convention: str = "white_is_hole"  # of mask files in the distribution
+    also: Callable[[int, np.ndarray], dict[str, np.ndarray]] | None = None
     drop_remainder: bool = True
     num_shards: int = 1
     shard_index: int = 0
@@ -106,6 +110,8 @@ class Batches:
         made = {"image": images, "example": examples}
         if self.mask_distribution is not None:
             made["context_mask"] = self._draw_masks(examples)
+        if self.also is not None:
+            made |= self.also(int(step), examples)
         return made
 
     @cached_property
@@ -125,22 +131,21 @@ class Batches:
         """The batches of `iterate`, made ahead of the reader."""
         import tensorflow as tf
 
-        names = ["image", "example"] + ["context_mask"] * (self.mask_distribution is not None)
-        types = {"image": tf.uint8, "example": tf.int64, "context_mask": tf.float32}
-        size = self.images.shape[1]
-        rows = self.batch_size // self.num_shards if self.drop_remainder else None
-        shapes = {
-            "image": (rows, size, size, 3),
-            "example": (rows,),
-            "context_mask": (rows, size, size, 1),
-        }
+        probe = self.batch(start)
+        names = list(probe)
+        rows = len(probe["example"])
+        shapes = {name: list(array.shape) for name, array in probe.items()}
+        if not self.drop_remainder:
+            for shape in shapes.values():
+                if shape[0] == rows:  # the last batch of an epoch may be shorter
+                    shape[0] = None
 
         def make(step: np.ndarray) -> list[np.ndarray]:
             made = self.batch(int(step))
             return [made[name] for name in names]
 
         def load(step: "tf.Tensor") -> "dict[str, tf.Tensor]":
-            made = tf.numpy_function(make, [step], [types[name] for name in names])
+            made = tf.numpy_function(make, [step], [probe[name].dtype for name in names])
             return {
                 name: tf.ensure_shape(tensor, shapes[name])
                 for name, tensor in zip(names, made, strict=True)

@@ -1,0 +1,136 @@
+"""What each stage minimises: eq. (1), eq. (4), and both at once. One function for all of them.
+
+stage1     eq. (1): every pixel is scored; encoder and decoder are trained with the PixelVAE
+stage2     eq. (4): the hole is scored; encoder and decoder are frozen
+one_stage  eq. (4) plus the regulariser of eq. (1): everything is trained together
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from csi_tf.config import ModelConfig
+from csi_tf.model import CSIModel, posterior_sample
+from csi_tf.objectives import Objective
+from pixel_cnn_pp import mixture
+
+STAGES = ("stage1", "stage2", "one_stage")
+LOG_2 = math.log(2.0)
+
+
+class Scores(NamedTuple):
+    """Per image: nats over the scored pixels and how many values those are; and its latents."""
+
+    nats: Any
+    values: Any
+    mean: Any
+    logvar: Any
+    z: Any
+
+
+def model_config(config: ModelConfig, stage: str) -> ModelConfig:
+    """The networks a stage has: stage one is the PixelVAE, without the reverse net."""
+    return replace(config, reverse=False) if stage == "stage1" else config
+
+
+def uses_latents(config: ModelConfig, stage: str) -> bool:
+    """Whether a stage trains the latents, so that an objective applies."""
+    return config.latents and stage != "stage2"
+
+
+def score(
+    model: CSIModel,
+    stage: str,
+    batch: dict[str, Any],
+    training: bool,
+    warming_up: bool = False,
+    shuffled: bool = False,
+) -> Scores:
+    """Negative log-likelihood of the scored pixels, given z drawn once for each image.
+
+    While warming up, a 1x1 head on Y^z takes the PixelCNN's place. `shuffled` decodes the latents
+    of the next image of the batch instead: what is then lost is what an image's own z is worth.
+    """
+    images = ops.cast(batch["image"], "float32") / 127.5 - 1.0
+    mask = batch["context_mask"]
+    frozen = stage == "stage2"
+    mean = logvar = z = y_z = None
+    if model.encoder is not None:
+        # Section 3: the looser bound shows the encoder the context, the standard one everything.
+        whole = model.config.full_image_encoder and stage == "stage1"
+        shown = ops.ones_like(mask) if whole else mask
+        learning = training and not frozen
+        mean, logvar = model.posterior(images, shown, batch["hole_noise"], training=learning)
+        z = posterior_sample(mean, logvar, batch["posterior_noise"])
+        decoded = ops.roll(z, 1, axis=0) if shuffled else z
+        y_z = model.decode(decoded, training=learning)
+        if frozen:
+            y_z = ops.stop_gradient(y_z)
+    raw = model.warmup_head(y_z) if warming_up else model.predict(images, mask, y_z, training)
+    scored = ops.ones_like(mask) if stage == "stage1" else 1.0 - mask
+    nats = -ops.sum(mixture.log_prob(raw, images) * scored[..., 0], axis=(1, 2))
+    return Scores(nats, 3.0 * ops.sum(scored, axis=(1, 2, 3)), mean, logvar, z)
+
+
+def loss(
+    model: CSIModel,
+    objective: Objective | None,
+    stage: str,
+    batch: dict[str, Any],
+    dataset_size: int,
+    warming_up: bool = False,
+    gather: Callable[[Any], Any] = lambda x: x,
+    replicas: int = 1,
+) -> tuple[Any, Scores, dict[str, Any]]:
+    """This replica's share of the loss, its scores, and the terms to log (sums over replicas).
+
+    `gather` brings together the rows of all replicas: MMD and TC belong to the whole batch. Shares
+    add up to the loss of the whole batch, and so do their gradients.
+    """
+    scores = score(model, stage, batch, training=True, warming_up=warming_up)
+    images = scores.nats.shape[0] * replicas
+    share = ops.sum(scores.nats) / images
+    terms = {"nats": share, "values": ops.sum(scores.values) / images}
+    if objective is not None:
+        added, parts = objective.regulariser(
+            gather(scores.mean),
+            gather(scores.logvar),
+            gather(scores.z),
+            batch["prior_z"],
+            dataset_size,
+        )
+        share = share + added / replicas
+        terms |= {name: value / replicas for name, value in parts.items()}
+        terms["regulariser"] = added / replicas
+    return share, scores, terms | {"loss": share}
+
+
+def trained_variables(model: CSIModel, stage: str, warming_up: bool = False) -> list[Any]:
+    """What a stage moves; in a fixed order, which optimiser slots follow."""
+    latent = [] if stage == "stage2" else [model.encoder, model.decoder]
+    pixel = [model.warmup_head] if warming_up else [model.forward, model.reverse]
+    networks = [network for network in (*latent, *pixel) if network is not None]
+    return [variable for network in networks for variable in network.trainable_variables]
+
+
+def start_stage_two(model: CSIModel, weights: dict[str, Any], init: str) -> list[str]:
+    """Copy stage one into a fresh stage-two model; the names of what was copied.
+
+    "paper": encoder, decoder and the filters W of the forward net; U, V and the reverse net fresh.
+    "published": V as well.
+    """
+    from csi_tf.model import named_weights
+
+    copied = []
+    for name, variable in named_weights(model).items():
+        conditioning = "/conditioning_" in name
+        if name.startswith("dropout_seed") or name not in weights:
+            continue
+        if conditioning and (init == "paper" or tuple(variable.shape) != weights[name].shape):
+            continue
+        variable.assign(weights[name])
+        copied.append(name)
+    return copied
