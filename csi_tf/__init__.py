@@ -4,7 +4,7 @@ Submodules load on first use, so `import csi_tf` needs neither TensorFlow nor a 
 """
 
 from importlib import import_module, metadata
-from types import ModuleType
+from typing import Any
 
 _SUBMODULES = (
     "checkpoints",
@@ -12,6 +12,7 @@ _SUBMODULES = (
     "data",
     "figures",
     "learner",
+    "loading",
     "logs",
     "masks",
     "model",
@@ -31,11 +32,15 @@ except metadata.PackageNotFoundError:  # a checkout that was never installed
     __version__ = "unknown"
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        from csi_tf.loading import load
+
+        return load
     if name in _SUBMODULES:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_SUBMODULES])
+    return sorted([*globals(), *_SUBMODULES, "load"])

@@ -20,9 +20,12 @@ MODES = {
     "stage2": "csi_tf.training:run",
     "one_stage": "csi_tf.training:run",
     "train": "csi_tf.training:run",
+    "demo": "csi_tf.demo:run",
 }
-TRAINING_MODES = ("stage1", "stage2", "one_stage", "train")
+TRAINING_MODES = ("stage1", "stage2", "one_stage", "train", "demo")
 
+# TC and MMD are of a set of images, not of one.
+COMPARES_IMAGES = ("beta_tcvae", "factor_vae", "info_vae_mmd", "info_beta_tcvae")
 # The weight in Table 2 where none is set.
 DEFAULT_BETA = {
     "beta_vae": 4.0,  # Higgins et al. (2017), dSprites
@@ -68,6 +71,7 @@ class RunConfig(_Settings):
 
     def check(self) -> None:
         self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
+        self._require(self.run_dir != "", "run_dir", "the name of a directory")
         # Generators of other libraries take 32-bit seeds.
         self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
 
@@ -83,6 +87,7 @@ class DataConfig(_Settings):
     def check(self) -> None:
         self._require(16 <= self.image_size <= 256, "image_size", "from 16 to 256")
         self._at_least(1, "limit")
+        self._require(self.data_dir != "", "data_dir", "the name of a directory")
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,10 @@ class ObjectiveConfig(_Settings):
         self._require(self.mmd_weight >= 0, "mmd_weight", "at least 0")
         self._at_least(1, "mmd_prior_draws")
         self._at_least(0, "beta")
+        if self.objective == "info_vae_mmd":
+            self._require(self.mmd_weight > 0, "mmd_weight", "above 0 for objective info_vae_mmd")
+        if self.objective in DEFAULT_BETA:
+            self._above_zero("beta")
         if self.beta is not None and self.objective not in DEFAULT_BETA:
             raise ValueError(
                 f"beta does not go with objective {self.objective}; it is a weight of"
@@ -207,12 +216,17 @@ class Config(_Settings):
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def check(self) -> None:
+        if self.objective.objective in COMPARES_IMAGES and self.optimiser.batch_size < 2:
+            raise ValueError(
+                f"objective {self.objective.objective} compares the latents of a batch's images:"
+                f" batch_size must be 2 or more, not {self.optimiser.batch_size}"
+            )
         if self.run.mode in TRAINING_MODES and self.data.image_size not in (16, 32, 64, 128, 256):
             raise ValueError(
                 f"image_size {self.data.image_size} cannot be trained: the networks halve it down"
                 " to 4, so it must be 16, 32, 64, 128 or 256"
             )
-        if self.run.mode in ("stage2", "train") and not self.model.latents:
+        if self.run.mode in ("stage2", "train", "demo") and not self.model.latents:
             raise ValueError(
                 "without latents there is no stage one to start from: train the bidirectional"
                 " PixelCNN by itself with --mode=one_stage --nolatents"

@@ -88,6 +88,13 @@ class Learner:
 
     def load(self, arrays: Arrays) -> None:
         named = self.named_variables()
+        # Backends count steps in integers of their own.
+        arrays = {
+            name: array.astype(named[name].dtype)
+            if name in named and array.dtype.kind == "i" and array.shape == ()
+            else array
+            for name, array in arrays.items()
+        }
         checkpoints.match(arrays, named)
         for name, variable in named.items():
             variable.assign(arrays[name])

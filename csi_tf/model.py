@@ -105,15 +105,22 @@ class CSIModel(keras.layers.Layer):
         self, images_pm1: Any, context_mask: Any, y_z: Any = None, training: bool = False
     ) -> Any:
         """Raw mixtures of every pixel given those before it, Y^z and Y^r: eq. (3)."""
-        conditioning = []
+        conditioning = self.conditioning(images_pm1, context_mask, y_z, training)
+        return self.forward(images_pm1, conditioning, training=training)
+
+    def conditioning(
+        self, images_pm1: Any, context_mask: Any, y_z: Any = None, training: bool = False
+    ) -> tuple[Any, ...] | None:
+        """What the forward net is told besides earlier pixels; the same for every pixel drawn."""
+        maps = []
         if self.config.conditioning == "published":
-            conditioning.append(context_mask)
+            maps.append(context_mask)
         if self.decoder is not None:
-            conditioning.append(y_z)
+            maps.append(y_z)
         if self.reverse is not None:
             context = images_pm1 * context_mask
-            conditioning.append(self.reverse(context, context_mask, training=training))
-        return self.forward(images_pm1, tuple(conditioning) or None, training=training)
+            maps.append(self.reverse(context, context_mask, training=training))
+        return tuple(maps) or None
 
     # What people call.
 

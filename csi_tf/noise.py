@@ -38,7 +38,7 @@ def keys(seed: int, images: np.ndarray, context_mask: np.ndarray) -> np.ndarray:
     """(B,) example numbers that depend on a picture, its mask and the seed, not on its place."""
     images, context_mask = np.asarray(images, np.float32), np.asarray(context_mask, np.float32)
     # Only what is observed may matter: what lies under the hole is not known to the caller.
-    seen = images * context_mask
+    seen = np.where(context_mask == 1, images, np.float32(0))
     return np.array(
         [
             fold(seed, image.tobytes(), mask.tobytes())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 from csi_tf.config import ModelConfig
@@ -126,11 +127,15 @@ def start_stage_two(model: CSIModel, weights: dict[str, Any], init: str) -> list
 
     copied = []
     for name, variable in named_weights(model).items():
-        conditioning = "/conditioning_" in name
         if name.startswith("dropout_seed") or name not in weights:
             continue
-        if conditioning and (init == "paper" or tuple(variable.shape) != weights[name].shape):
+        if "/conditioning_" in name and init == "paper":
             continue
-        variable.assign(weights[name])
+        value = weights[name]
+        if value.shape != tuple(variable.shape):
+            # One 1x1 on all maps: those of Y^r come last, and their rows stay fresh.
+            fresh = np.asarray(variable)[:, :, value.shape[2] :]
+            value = np.concatenate([value, fresh], axis=2)
+        variable.assign(value)
         copied.append(name)
     return copied

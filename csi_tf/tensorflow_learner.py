@@ -30,7 +30,7 @@ class TensorFlowLearner(Learner):
         with self.strategy.scope():
             super().__init__(config, stage, dataset_size, main_steps)
         self._compiled: dict[bool, Any] = {}
-        self._evaluate = tf.function(self.scores)
+        self._evaluate = tf.function(self.scores, reduce_retracing=True)
 
     @property
     def workers(self) -> tuple[int, int]:

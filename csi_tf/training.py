@@ -21,9 +21,10 @@ from csi_tf import learner as learners
 from csi_tf.config import Config
 from csi_tf.data.pipeline import Batches
 from csi_tf.errors import RunFailed, Stopped
+from csi_tf.figures import panels
 from csi_tf.learner import Arrays, Learner
+from csi_tf.loading import MODEL_FILE
 
-MODEL_FILE = "model.safetensors"
 LONG = 2 * 3600.0  # seconds; a run estimated to take longer says so early
 STEPS_TO_ESTIMATE = 10
 
@@ -162,9 +163,10 @@ class _Loop:
             values = np.asarray(variable.numpy())
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 return f" (weight {name})"
-        for name, values in self.learner.evaluate(batch).items():
-            if not np.isfinite(values).all():
-                return f" (first in the {name} of the forward pass)"
+        found = self.learner.evaluate(batch)
+        for name, layer in (("mean", "encoder"), ("logvar", "encoder"), ("nats", "PixelCNN")):
+            if name in found and not np.isfinite(found[name]).all():
+                return f" (first in the {name} that the {layer} gives)"
         return " (only in its gradient)"
 
     def _after(self, step: int) -> None:
@@ -174,6 +176,11 @@ class _Loop:
             self._save(step, self._validate(step))
         elif step % self.loop.checkpoint_every == 0:
             self._save(step)
+        if self.chief and step > self.warmup and step % self.loop.panel_every == 0:
+            with self.learner.averaged():
+                made = panels.make(self.learner.model, self.learner.config, self.held_out)
+            for name, picture in made.items():
+                self.recorder.images(step, name, picture)
 
     def _validate(self, step: int) -> float | None:
         """Held-out bits/dim, once the model itself is being trained."""

@@ -17,7 +17,7 @@ RUN = {
     " data has them, the factors. Mode summary: print the networks, their parameter counts and"
     " receptive fields. Mode stage1: train encoder, decoder and forward PixelCNN. Mode stage2:"
     " train the bidirectional PixelCNN on top. Mode train: stage1, then stage2. Mode one_stage: all"
-    " at once, the paper's ablation.",
+    " at once, the paper's ablation. Mode demo: train both stages and draw fillings of holes.",
     "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
     " command line over both, in whatever order they come.",
     "seed": "Seed of everything random.",
@@ -114,7 +114,7 @@ LOOP = {
     "validate_every": "Steps between two validations on held-out images.",
     "validation_images": "Held-out images to validate on, at most.",
     "panel_every": "Steps between two panels of pictures in TensorBoard.",
-    "checkpoint_every": "Steps between two checkpoints. A stopped run goes on from the last one when"
+    "checkpoint_every": "Steps between two checkpoints. A stopped run goes on from the last when"
     " started again with the same --run_dir.",
     "keep_checkpoints": "Checkpoints to keep, besides the best by validation.",
     "nan_policy": "What to do when a loss is not finite. Stop at the last good state and say which"

@@ -47,6 +47,8 @@ class GatedBlock(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         checks.positive(filters=filters)
+        if not isinstance(kernels, list | tuple) or len(kernels) != 2:
+            raise ValueError(f"kernels is {kernels!r}, expected two, such as ((2, 3), (2, 3)).")
         checks.rate(dropout=dropout)
         checks.choice("conditioning_form", conditioning_form, (LINEAR, PUBLISHED))
         checks.choice("activation", activation, (ELU, CONCAT_ELU))

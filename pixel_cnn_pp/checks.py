@@ -30,11 +30,13 @@ def images(x, name: str = "images_pm1", channels: int = 3) -> None:
 
 def mask(x, name: str = "context_mask") -> None:
     """(batch, rows, columns, 1) floats, 1 where the pixel is observed and 0 in the hole."""
-    _floats(x, name, "(batch, rows, columns, 1)", _TO_MASK)
+    dtype = str(getattr(getattr(x, "dtype", None), "name", getattr(x, "dtype", None)))
+    hint = _TO_MASK.get(dtype, _TO_MASK["float32"])
+    _floats(x, name, "(batch, rows, columns, 1)", hint)
     _rank_and_channels(x, name, 1)
     values = concrete(x)
     if values is not None and not np.all((values == 0) | (values == 1)):
-        raise ValueError(f"{name} has values other than 0 (hole) and 1 (observed); {_TO_MASK}.")
+        raise ValueError(f"{name} has values other than 0 (hole) and 1 (observed); {hint}.")
 
 
 def maps(x, name: str) -> None:
@@ -44,7 +46,11 @@ def maps(x, name: str) -> None:
 
 
 _TO_PM1 = "convert 8-bit pictures with images.astype('float32') / 127.5 - 1"
-_TO_MASK = "convert a picture where white is observed with (mask > 127).astype('float32')"
+_TO_MASK = {
+    "bool": "convert it with mask.astype('float32'), True being observed",
+    "uint8": "convert a picture where white is observed with (mask > 127).astype('float32')",
+    "float32": "convert shades where 1 is observed with (mask >= 0.5).astype('float32')",
+}
 
 
 def _floats(x, name: str, shape: str, hint: str) -> None:
@@ -63,6 +69,8 @@ def _rank_and_channels(x, name: str, channels: int | None) -> None:
     if len(shape) != 4:
         hint = f"; add the batch axis with {name}[None]" if len(shape) == 3 else ""
         raise ValueError(f"{name} has shape {shape}, expected {expected}{hint}.")
+    if 0 in shape:
+        raise ValueError(f"{name} has shape {shape}, which holds nothing; expected {expected}.")
     if channels is not None and shape[-1] != channels:
         grey = "; repeat a grey picture with np.repeat(x, 3, -1)" if shape[-1] == 1 else ""
         raise ValueError(f"{name} has {shape[-1]} channels, expected {expected}{grey}.")
@@ -75,15 +83,33 @@ def positive(**numbers) -> None:
             raise ValueError(f"{name} is {number!r}, expected a whole number of 1 or more.")
 
 
+def same_place(x, y, x_name: str, y_name: str, axes: int = 3) -> None:
+    """The same batch, rows and columns; sizes unknown while tracing are taken on trust."""
+    for a, b in zip(x.shape[:axes], y.shape[:axes], strict=True):
+        if a is not None and b is not None and a != b:
+            raise ValueError(
+                f"{y_name} has shape {tuple(y.shape)}, expected {tuple(x.shape[:axes])} as {x_name}"
+                " has, followed by its channels."
+            )
+
+
+def pair(**sizes) -> None:
+    """(rows, columns), such as kernel=(2, 3) or field=(7, 15)."""
+    for name, size in sizes.items():
+        if not isinstance(size, list | tuple) or len(size) != 2:
+            raise ValueError(f"{name} is {size!r}, expected (rows, columns) such as (2, 3).")
+        positive(**{f"{name} rows": size[0], f"{name} columns": size[1]})
+
+
 def rate(**numbers) -> None:
     """Fractions in [0, 1), such as dropout=0.5."""
     for name, number in numbers.items():
-        if not isinstance(number, int | float) or not 0 <= number < 1:
+        if not isinstance(number, int | float | np.floating) or not 0 <= number < 1:
             raise ValueError(
                 f"{name} is {number!r}, expected a number from 0 up to, not including, 1."
             )
 
 
 def choice(name: str, value, choices) -> None:
-    if value not in choices:
+    if not any(value is each or (type(value) is type(each) and value == each) for each in choices):
         raise ValueError(f"{name} is {value!r}, expected one of: {', '.join(map(str, choices))}.")

@@ -43,7 +43,8 @@ class CausalConv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        checks.positive(filters=filters, kernel_rows=kernel[0], kernel_columns=kernel[1])
+        checks.positive(filters=filters)
+        checks.pair(kernel=kernel)
         checks.choice("direction", direction, (DOWN, DOWN_RIGHT))
         if direction == DOWN and kernel[1] % 2 == 0:
             raise ValueError(

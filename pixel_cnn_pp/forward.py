@@ -56,6 +56,8 @@ class ForwardPixelCNN(keras.layers.Layer):
         checks.images(images_pm1)
         maps = as_maps(conditioning)
         self._check_maps(maps)
+        for i, each in enumerate(maps):
+            checks.same_place(images_pm1, each, "images_pm1", f"conditioning[{i}]")
         ones = ops.ones_like(images_pm1[..., :1])  # tells a black pixel from the zeros of a pad
         return self.streams(
             ops.concatenate([images_pm1, ones], axis=-1), maps or None, training=training

@@ -42,6 +42,7 @@ class Draw(NamedTuple):
 
 def unpack(raw) -> MixtureParams:
     """(..., 10K) network outputs -> parameters; green and blue means do not lean on colours yet."""
+    checks.maps(raw, "params")
     channels = raw.shape[-1]
     if channels % CHANNELS_PER_MIXTURE:
         raise ValueError(
@@ -61,6 +62,7 @@ def unpack(raw) -> MixtureParams:
 
 def pack(params: MixtureParams):
     """The inverse of `unpack`, for log-scales above the floor."""
+    params = _parameters(params)
     raw_coefficients = ops.arctanh(params.coefficients)
     colours = ops.concatenate([params.means, params.log_scales, raw_coefficients], axis=-1)
     k = params.logits.shape[-1]
@@ -70,9 +72,7 @@ def pack(params: MixtureParams):
 
 def log_prob(params, images_pm1):
     """Exact log-probability of 8-bit pixels: (B, H, W) nats, the three colours together."""
-    checks.images(images_pm1)
-    if not isinstance(params, MixtureParams):
-        checks.maps(params, "params")
+    _check_pixels(params, images_pm1)
     return _log_prob(params, ops.cast(images_pm1, "float32"))
 
 
@@ -87,9 +87,9 @@ def level_log_probs(params, images_pm1, channel: int):
 
     `images_pm1` holds the colours before it; the others are not looked at.
     """
-    params = _parameters(params)
-    checks.images(images_pm1)
     checks.choice("channel", channel, (0, 1, 2))
+    _check_pixels(params, images_pm1)
+    params = _parameters(params)
     images = ops.cast(images_pm1, "float32")
     before = _log_levels(params, images)[..., :channel, :]
     weights = params.logits + ops.sum(before, axis=-2)  # p(component | colours before)
@@ -102,6 +102,8 @@ def level_log_probs(params, images_pm1, channel: int):
 def sample(params, seed, truncation: float | None = 1.0):
     """One draw per pixel on the 8-bit grid, from an integer or a `keras.random.SeedGenerator`."""
     params = _parameters(params)
+    if not isinstance(seed, int | np.integer | keras.random.SeedGenerator) or seed is True:
+        raise ValueError(f"seed is {seed!r}, expected a whole number or a SeedGenerator.")
     shape = (*ops.shape(params.logits)[:-1], params.logits.shape[-1] + 3)
     return draw(params, keras.random.uniform(shape, seed=seed, dtype="float32"), truncation).image
 
@@ -113,11 +115,12 @@ def draw(params, uniforms, truncation: float | None = 1.0) -> Draw:
     the means themselves and None the whole distribution.
     """
     params = _parameters(params)
-    if truncation is not None and not truncation >= 0:
+    if truncation is not None and not (isinstance(truncation, int | float) and truncation >= 0):
         raise ValueError(
             f"truncation is {truncation!r}, expected None (no truncation) or 0 or more."
         )
     k = params.logits.shape[-1]
+    _check_uniforms(uniforms, params, k)
     uniforms = ops.clip(ops.cast(uniforms, "float32"), 2.0**-25, 1 - 2.0**-24)
     chosen = _choose(params, uniforms[..., :k])
     offsets = ops.exp(chosen.log_scales) * _truncated_logistic(uniforms[..., k:], truncation)
@@ -177,10 +180,34 @@ def _grid() -> np.ndarray:
 
 
 def _parameters(params) -> MixtureParams:
-    if isinstance(params, MixtureParams):
-        return params
-    checks.maps(params, "params")
-    return unpack(params)
+    if not isinstance(params, MixtureParams):
+        return unpack(params)
+    checks.maps(params.logits, "params.logits")
+    expected = (*params.logits.shape[:-1], 3, params.logits.shape[-1])
+    for name, part in zip(params._fields[1:], params[1:], strict=True):
+        if tuple(part.shape) != tuple(expected):
+            raise ValueError(f"params.{name} has shape {tuple(part.shape)}, expected {expected}.")
+    return params
+
+
+def _check_pixels(params, images_pm1) -> None:
+    checks.images(images_pm1)
+    raw = params.logits if isinstance(params, MixtureParams) else params
+    checks.maps(raw, "params")
+    checks.same_place(raw, images_pm1, "params", "images_pm1")
+
+
+def _check_uniforms(uniforms, params: MixtureParams, k: int) -> None:
+    checks.maps(uniforms, "uniforms")
+    checks.same_place(params.logits, uniforms, "params", "uniforms")
+    values = checks.concrete(uniforms)
+    if uniforms.shape[-1] != k + 3 or (
+        values is not None and not ((values >= 0) & (values <= 1)).all()
+    ):
+        raise ValueError(
+            f"uniforms has shape {tuple(uniforms.shape)}, expected numbers from 0 to 1 in {k + 3}"
+            " channels: one for each mixture component and three for the colours."
+        )
 
 
 def _leaning_means(params: MixtureParams, images):
@@ -207,7 +234,8 @@ def _log_level(x, means, log_scales):
 
     Written as log sigma(a) + log(1 - sigma(b)) + log(1 - exp(b - a)): no difference of near-equal
     numbers is ever taken, so neither far tails nor tiny or huge scales need a special case. The
-    outermost levels reach to infinity on one side, which drops that side's terms.
+    outermost levels reach to infinity on one side, which drops that side's terms. Finite with its
+    gradients for means up to 1e30 and log-scales of MIN_LOG_SCALE to 1e30.
     """
     inverse_scales = ops.exp(-log_scales)
     centred = (x - means) * inverse_scales

@@ -131,7 +131,10 @@ class Plan(NamedTuple):
 
 
 def measure(network) -> Field:
-    """The true field of a built or unbuilt forward network, from one row of its Jacobian."""
+    """The true field of a network, from one row of its Jacobian.
+
+    For a reverse net it is that of the same net turned round: "above" is below, "left" is right.
+    """
     seen = jacobian_pattern(network)
     row, column = seen.shape[0] - 1, seen.shape[1] // 2
     rows, columns = np.nonzero(seen)
@@ -147,6 +150,13 @@ def jacobian_pattern(network) -> np.ndarray:
 
     The picture grows until the field no longer touches its edges, so that none of it is cut off.
     """
+    if not hasattr(network, "streams") or isinstance(network, type):
+        raise ValueError(
+            f"network is {network!r}, expected a ForwardPixelCNN or ReversePixelCNN; for the blocks"
+            " of a name there is blocks(name)."
+        )
+    if not network.built:  # a call would build it, and for good without conditioning
+        network = type(network).from_config(network.get_config())
     side = 16
     while True:
         seen = _pattern(network, side)
@@ -160,11 +170,17 @@ def jacobian_pattern(network) -> np.ndarray:
 def _pattern(network, side: int) -> np.ndarray:
     generator = np.random.default_rng(0)
     image = generator.uniform(-1, 1, (1, side, 2 * side, 3)).astype("float32")
-    channels = getattr(network, "conditioning_channels", None)
-    conditioning = channels and tuple(np.zeros((1, side, 2 * side, c), "float32") for c in channels)
+    from pixel_cnn_pp import shifts
+
+    channels = getattr(network, "conditioning_channels", None) or ()
+    maps = tuple(np.zeros((1, side, 2 * side, c), "float32") for c in channels)
+    mask = np.ones((1, side, 2 * side, 1), "float32")
 
     def output(x):
-        y = network(x, conditioning) if conditioning else network(x)
+        if hasattr(network, "features"):  # a reverse net, turned round
+            y = shifts.turn(network(shifts.turn(x), mask))
+        else:
+            y = network(x, maps or None)
         return y[:, -1, side]
 
     # A random combination of the channels: no two gradients cancel but by accident.

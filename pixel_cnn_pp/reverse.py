@@ -27,6 +27,7 @@ class ReversePixelCNN(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        checks.positive(features=features)
         self.features = features
         self.streams = TwoStreams(
             blocks,
@@ -46,6 +47,7 @@ class ReversePixelCNN(keras.layers.Layer):
     def call(self, context_pm1, context_mask, training=False):
         checks.images(context_pm1, "context_pm1")
         checks.mask(context_mask)
+        checks.same_place(context_pm1, context_mask, "context_pm1", "context_mask")
         observed = ops.cast(context_mask, context_pm1.dtype)
         x = ops.concatenate([context_pm1 * observed, observed, ops.ones_like(observed)], axis=-1)
         return shifts.turn(self.streams(shifts.turn(x), training=training))

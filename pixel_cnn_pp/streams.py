@@ -31,6 +31,8 @@ class TwoStreams(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         checks.positive(blocks=blocks, filters=filters, outputs=outputs)
+        if field is not None:
+            checks.pair(field=field)
         self._config = {
             "blocks": blocks,
             "filters": filters,

@@ -12,6 +12,7 @@ from pixel_cnn_pp import (
     ReversePixelCNN,
     data_dependent_initialisation,
     mixture,
+    receptive_field,
 )
 from pixel_cnn_pp.dropout import ByteDropout
 
@@ -205,3 +206,78 @@ def test_compiled_pieces_equal_the_eager_ones():
     for eager, graph in zip(loss(), tf.function(loss)(), strict=True):
         # XLA may contract and reorder float32 sums of thousands of terms.
         np.testing.assert_allclose(eager, graph, rtol=2e-4, atol=2e-3)
+
+
+RAW = np.zeros((2, 8, 8, 20), "float32")
+NOISE = np.full((2, 8, 8, 5), 0.5, "float32")
+
+
+def built(network, *maps):
+    network(image(), *maps)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: mixture.log_prob(RAW, image()[:1]), "expected \\(2, 8, 8\\) as params has"),
+        (lambda: mixture.log_prob(RAW, image()[:, :4]), "expected \\(2, 8, 8\\)"),
+        (lambda: mixture.log_prob(RAW[..., :0], image()), "holds nothing"),
+        (lambda: mixture.draw(RAW, np.full((2, 8, 8, 5), 255, "uint8")), "float"),
+        (lambda: mixture.draw(RAW, NOISE * 6), "from 0 to 1"),
+        (lambda: mixture.draw(RAW, NOISE * np.nan), "from 0 to 1"),
+        (lambda: mixture.draw(RAW, NOISE[..., :4]), "5 channels"),
+        (lambda: mixture.draw(RAW, NOISE[:1]), "as params has"),
+        (lambda: mixture.draw(RAW, NOISE, truncation="a"), "truncation is 'a'"),
+        (lambda: mixture.sample(RAW, None), "seed is None"),
+        (lambda: mixture.sample(RAW, True), "seed is True"),
+        (lambda: mixture.level_log_probs(RAW, image(), 1.0), "channel is 1.0"),
+        (lambda: mixture.unpack(None), "NoneType"),
+        (lambda: mixture.unpack(RAW.astype("uint8")), "uint8"),
+        (
+            lambda: mixture.mean(mixture.unpack(RAW)._replace(means=np.zeros((2, 8, 8, 3, 1)))),
+            "params.means has shape",
+        ),
+        (lambda: built(ForwardPixelCNN(1, 4, 1), maps(3))(image(), maps(3)[:1]), "conditioning"),
+        (lambda: ReversePixelCNN(1, 4, 2)(image(), mask()[:, :4]), "context_mask has shape"),
+        (lambda: ForwardPixelCNN(1, 4, 1)(image()[:0]), "holds nothing"),
+        (lambda: ForwardPixelCNN(1, 4, 1, field="7x15"), "field is '7x15'"),
+        (lambda: ReversePixelCNN(1, 4, 1, field=(7,)), "field is \\(7,\\)"),
+        (lambda: CausalConv(4, 3), "kernel is 3"),
+        (lambda: GatedBlock(4, 3, "down"), "kernels is 3"),
+        (lambda: receptive_field.measure("7x15"), "blocks"),
+        (lambda: receptive_field.measure(ForwardPixelCNN), "expected a ForwardPixelCNN"),
+    ],
+)
+def test_misfits_are_one_clear_error(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        (np.ones((2, 8, 8, 1), bool), lambda m: m.astype("float32")),
+        (np.full((2, 8, 8, 1), 255, "uint8"), lambda m: (m > 127).astype("float32")),
+        (np.full((2, 8, 8, 1), 0.6, "float32"), lambda m: (m >= 0.5).astype("float32")),
+    ],
+)
+def test_the_remedy_for_a_mask_keeps_what_it_says(given, remedy):
+    network = ReversePixelCNN(1, 4, 2)
+    with pytest.raises(ValueError, match="context_mask") as caught:
+        network(image(), given)
+    source = {"bool": "mask.astype('float32')", "uint8": "mask > 127", "float32": "mask >= 0.5"}
+    assert source[given.dtype.name] in str(caught.value)
+    assert np.asarray(remedy(given)).mean() == 1
+    network(image(), remedy(given))
+
+
+def test_measuring_leaves_a_fresh_network_unbuilt():
+    network = ForwardPixelCNN(1, 4, 1)
+    receptive_field.measure(network)
+    network(image(), maps(3))
+
+
+def test_the_reverse_field_is_the_forward_one_turned():
+    forward, reverse = ForwardPixelCNN(2, 6, 1), ReversePixelCNN(2, 6, 3)
+    assert receptive_field.measure(reverse) == receptive_field.measure(forward)

@@ -53,13 +53,21 @@ def held_out(keys: Sequence[str], split: str, what: str) -> np.ndarray:
         return np.arange(len(keys))
     if len(keys) < 2:
         raise DataError(
-            f"{what} has {len(keys)} image, too few to hold one out; use the split 'all'."
+            f"{what} has a single image, too few to hold one out for {split!r}; add images, or "
+            "read its split 'all'."
         )
-    ranks = np.argsort([randomness.fold(0, "held out", key) for key in keys], kind="stable")
+    # File names need not be UTF-8.
+    names = [key.encode("utf-8", "surrogateescape") for key in keys]
+    ranks = np.argsort([randomness.fold(0, "held out", name) for name in names], kind="stable")
     tests = max(1, round(len(keys) / 20))
     return np.sort(ranks[:tests] if split == "test" else ranks[tests:])
 
 
+def held_out_splits(count: int) -> tuple[str, ...]:
+    """The splits of so many examples without splits of their own."""
+    return HELD_OUT_SPLITS if count > 1 else ("all",)
+
+
 def check_split(split: str, valid: Sequence[str], what: str) -> None:
-    if split not in valid:
+    if not isinstance(split, str) or split not in valid:
         raise DataError(f"{what} has no split {split!r}; its splits are {', '.join(valid)}.")

@@ -1,11 +1,14 @@
 """Any folder of images as a dataset."""
 
+import os
 from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
-from csi_tf.data.base import CHUNK, HELD_OUT_SPLITS, Chunk, Source, check_split, held_out
-from csi_tf.data.image_files import existing_folder, list_images, read_squares
+from csi_tf.data.base import CHUNK, Chunk, Source, check_split, held_out, held_out_splits
+from csi_tf.data.image_files import existing_folder, images_under, list_images, read_squares
 
 FOLDER_SPLITS = ("train", "validation", "test")
 
@@ -13,21 +16,24 @@ FOLDER_SPLITS = ("train", "validation", "test")
 def splits(folder: str) -> tuple[str, ...]:
     """The subfolders train and validation and/or test where they exist, else the held-out rule."""
     root = existing_folder(folder)
-    own = tuple(name for name in FOLDER_SPLITS if (root / name).is_dir())
-    return (*own, "all") if len(own) > 1 and "train" in own else HELD_OUT_SPLITS
+    own = _own_splits(root)
+    if own:
+        return (*own, "all")
+    first = list(islice(images_under(root), 2)) or list_images(root)  # which says why it is empty
+    return held_out_splits(len(first))
 
 
 def open_split(folder: str, split: str, size: int, crop: int | None) -> Source:
     what = f"images:{folder}"
     root = existing_folder(folder)
-    valid = splits(folder)
-    check_split(split, valid, what)
-    if valid is HELD_OUT_SPLITS:
+    own = _own_splits(root)
+    if own:
+        check_split(split, (*own, "all"), what)
+        paths = list_images(root if split == "all" else root / split)
+    else:
         found = list_images(root)
         keys = [path.relative_to(root).as_posix() for path in found]
         paths = [found[number] for number in held_out(keys, split, what)]
-    else:
-        paths = list_images(root if split == "all" else root / split)
 
     def chunks() -> Iterator[Chunk]:
         block = []
@@ -40,3 +46,8 @@ def open_split(folder: str, split: str, size: int, crop: int | None) -> Source:
             yield {"image": np.stack(block)}
 
     return Source(len(paths), chunks, exact=False)
+
+
+def _own_splits(root: Path) -> tuple[str, ...]:
+    own = tuple(name for name in FOLDER_SPLITS if os.path.isdir(root / name))
+    return own if len(own) > 1 and "train" in own else ()

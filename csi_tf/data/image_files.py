@@ -10,52 +10,26 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, WebPImagePlugin  # noqa: F401 - Pillow loads WebP late
+from PIL import Image
 
+from csi_tf import checks, pictures
 from csi_tf.data.errors import DataError, ImageFileError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# Other formats stay closed: some of Pillow's decoders start external programs. JPEG includes the
-# MPO that many cameras write into a .jpg.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-# A small file can unpack to gigabytes. The limit is where Pillow starts to warn.
-MAX_PIXELS = 89_478_485
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # JPEG includes the MPO that many cameras write
 # Files decoded ahead of the reader: enough to keep the threads busy, little memory.
 READ_AHEAD = 256
-NAMED_FAILURES = 20
+NAMED = 20  # files or folders that one message lists
 
 logger = logging.getLogger(__name__)
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """uint8 (H, W, 3); ImageFileError, in one sentence, for anything else."""
-    path = Path(path).expanduser()
-    if path.is_dir():
-        raise ImageFileError(f"{path} is a folder, not an image; name one file.")
-    if not path.is_file():
-        raise ImageFileError(f"There is no file {path}.")
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            pixels = image.width * image.height
-            if pixels > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
-    except ImageFileError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageFileError(
-            f"{path} is larger than {MAX_PIXELS} pixels; shrink it before reading it."
-        ) from error
-    except Image.UnidentifiedImageError as error:
-        raise ImageFileError(
-            f"{path} is not a PNG, JPEG, WebP or BMP image; convert it to one of these."
-        ) from error
-    except Exception as error:  # Pillow's decoders raise almost anything on damaged files.
-        reason = str(error).rstrip(".") or type(error).__name__
-        raise ImageFileError(f"{path} is damaged and cannot be read: {reason}.") from error
+    return to_rgb(pictures.read(path, FORMATS, ImageFileError))
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
@@ -63,10 +37,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):  # Pillow holds 16-bit grey as I;16 or, in older files, as I.
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise ImageFileError(
-                f"{getattr(image, 'filename', 'The image')} has more than 16 bits a pixel; "
-                "save it with 8 or 16."
-            )
+            raise ImageFileError("The image has more than 16 bits a pixel; save it with 8 or 16.")
         # 65535 = 255 * 257, so this is rounding to the nearest 8-bit level.
         return np.repeat(((grey + 128) // 257).astype(np.uint8)[..., None], 3, axis=-1)
     if image.has_transparency_data:
@@ -78,17 +49,20 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 def center_crop(image: np.ndarray, crop: int | None = None) -> np.ndarray:
     """The central crop x crop square of (..., H, W, C); by default the largest square."""
+    _check_array(image, "center_crop", "(..., height, width, channels)")
     if image.ndim < 3:
         raise DataError(
             f"center_crop got an array of shape {image.shape}; expected (..., H, W, C): "
             "give a grey image its channel axis with image[..., None]."
         )
     height, width = image.shape[-3:-1]
-    crop = min(height, width) if crop is None else crop
-    if not 1 <= crop <= min(height, width):
+    _check_pixels(image, "center_crop")
+    largest = min(height, width)
+    crop = largest if crop is None else checks.whole_number(crop, "crop", 1)
+    if crop > largest:
         raise DataError(
             f"A crop of {crop} pixels does not fit a {height}x{width} image; "
-            f"choose one from 1 to {min(height, width)}."
+            f"choose one from 1 to {largest}."
         )
     top, left = (height - crop) // 2, (width - crop) // 2
     return image[..., top : top + crop, left : left + crop, :]
@@ -100,8 +74,7 @@ def resize_antialiased(images_u8: np.ndarray, size: int) -> np.ndarray:
     Equal, up to the last rounding, to tf.image.resize(method="bicubic", antialias=True).
     """
     check_images(images_u8, "resize_antialiased")
-    if size < 1:
-        raise DataError(f"size is {size}; expected a whole number of pixels, 1 or more.")
+    size = checks.whole_number(size, "size", 1)
     if images_u8.shape[-3:-1] == (size, size):
         return images_u8
     flat = images_u8.reshape(-1, *images_u8.shape[-3:])
@@ -115,8 +88,9 @@ def resize_antialiased(images_u8: np.ndarray, size: int) -> np.ndarray:
     return resized.reshape(*images_u8.shape[:-3], size, size, 3)
 
 
-def check_images(images: np.ndarray, what: str) -> None:
+def check_images(images: Any, what: str) -> None:
     """Insist on uint8 (..., H, W, 3)."""
+    _check_array(images, what, "(..., height, width, 3)")
     if images.dtype != np.uint8:
         hint = (
             "scale floats in [0, 1] by (x * 255).round().astype(np.uint8)"
@@ -126,36 +100,86 @@ def check_images(images: np.ndarray, what: str) -> None:
         raise DataError(f"{what} got {images.dtype}; expected uint8 in 0..255: {hint}.")
     if images.ndim < 3 or images.shape[-1] != 3:
         raise DataError(
-            f"{what} got shape {images.shape}; expected (..., height, width, 3): give grey images "
-            "three channels with np.repeat(x[..., None], 3, axis=-1)."
+            f"{what} got shape {images.shape}; expected (..., height, width, 3)"
+            f"{rgb_hint(images.shape)}."
+        )
+    _check_pixels(images, what)
+
+
+def rgb_hint(shape: tuple[int, ...]) -> str:
+    """What turns pictures of another shape into (..., H, W, 3)."""
+    if len(shape) < 2:
+        return ""
+    if len(shape) > 2 and shape[-1] == 1:
+        return ": give grey images three channels with np.repeat(x, 3, axis=-1)"
+    if len(shape) > 2 and shape[-1] == 4:
+        return ": leave out the fourth channel with x[..., :3]"
+    if len(shape) > 3 and shape[-3] == 3:
+        return ": move the channels to the end with np.moveaxis(x, -3, -1)"
+    return ": give grey images three channels with np.repeat(x[..., None], 3, axis=-1)"
+
+
+def _check_array(images: Any, what: str, expected: str) -> None:
+    if not isinstance(images, np.ndarray):
+        convertible = isinstance(images, list | tuple) or hasattr(images, "__array__")
+        hint = ": convert it with np.asarray" if convertible else ""
+        raise DataError(
+            f"{what} got {type(images).__name__}; expected a NumPy array {expected}{hint}."
         )
 
 
+def _check_pixels(images: np.ndarray, what: str) -> None:
+    height, width = images.shape[-3:-1]
+    if not (height and width):
+        raise DataError(f"{what} got images of {height}x{width} pixels; expected at least 1x1.")
+
+
 def existing_folder(folder: str | os.PathLike[str]) -> Path:
-    path = Path(folder).expanduser()
-    if not path.is_dir():
+    path = checks.path(folder, "folder")
+    if not os.path.isdir(path):
         raise DataError(f"There is no folder {folder}; name an existing one.")
     return path
 
 
-def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """The image files under a folder, sorted by their path within it; hidden ones left out.
+def images_under(folder: Path, closed: list[OSError] | None = None) -> Iterator[Path]:
+    """The image files under a folder, hidden ones left out; `closed` collects unreadable folders.
 
     Hidden entries are editors' and macOS's leftovers, which often end in .jpg without being one.
+    Links to folders are followed; a folder that several paths lead to counts once.
     """
+    seen = {os.path.realpath(folder)}
+    closed = [] if closed is None else closed
+    for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
+        inside = []
+        for name in sorted(folders):
+            place = os.path.realpath(os.path.join(parent, name))
+            if not name.startswith(".") and place not in seen:
+                seen.add(place)
+                inside.append(name)
+        folders[:] = inside
+        for name in files:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield Path(parent, name)
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """The image files under a folder, sorted by their path within it; hidden ones left out."""
     folder = existing_folder(folder)
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in files
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
+    closed: list[OSError] = []
+    found = list(images_under(folder, closed))
+    unreadable = _listed([f"{error.filename} ({error.strerror})" for error in closed])
+    if not found and closed:
+        raise DataError(
+            f"No image can be read under {folder}: there is no access to {unreadable}; "
+            "change the permissions."
+        )
     if not found:
         raise DataError(
             f"No image lies under {folder}; it needs files ending in {', '.join(SUFFIXES)}."
         )
+    if closed:
+        folders = "1 folder" if len(closed) == 1 else f"{len(closed)} folders"
+        logger.warning("Skipped %s that cannot be read: %s", folders, unreadable)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -188,15 +212,15 @@ def read_squares(
                     else:
                         yield number, image
     finally:  # Also when the reader stops early: what was skipped until then is told.
-        if failures:
-            logger.warning("Skipped %d of %d image files: %s", *_counted(failures, paths))
-    if len(failures) == len(paths):
-        raise DataError(
-            "None of {1} image files could be read: {2}".format(*_counted(failures, paths))
-        )
+        skipped = _listed([str(error) for error in failures], " ")
+        if 0 < len(failures) < len(paths):
+            logger.warning("Skipped %d of %d image files: %s", len(failures), len(paths), skipped)
+    if failures and len(failures) == len(paths):
+        files = "The only image file" if len(paths) == 1 else f"All {len(paths)} image files"
+        raise DataError(f"{files} cannot be read: {skipped}")
 
 
-def _counted(failures: list[ImageFileError], paths: Sequence[Path]) -> tuple[int, int, str]:
-    named = " ".join(str(error) for error in failures[:NAMED_FAILURES])
-    left = len(failures) - NAMED_FAILURES
-    return len(failures), len(paths), f"{named} And {left} more." if left > 0 else named
+def _listed(items: Sequence[str], separator: str = ", ") -> str:
+    left = len(items) - NAMED
+    more = f"{separator}and {left} more" if left > 0 else ""
+    return separator.join(items[:NAMED]) + more

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from csi_tf import masks, randomness
+from csi_tf import checks, masks, randomness
 from csi_tf.data.errors import DataError
 from csi_tf.data.image_files import check_images
 
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@lru_cache(maxsize=4)
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits the images: a permutation of range(count)."""
+    return _order(
+        checks.whole_number(count, "count", 0),
+        checks.whole_number(seed, "seed", 0),
+        checks.whole_number(epoch, "epoch", 0),
+    )
+
+
+@lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     order = randomness.permutation(seed, f"epoch {epoch}", count)
     order.setflags(write=False)  # the cache hands out one array to all
     return order
@@ -61,20 +69,16 @@ class Batches:
                 f"Batches got shape {self.images.shape}; expected (N, S, S, 3): crop and resize "
                 "with csi_tf.data.center_crop and resize_antialiased."
             )
-        if min(self.batch_size, self.num_shards) < 1:
-            raise DataError(
-                f"batch_size is {self.batch_size} and num_shards {self.num_shards}; "
-                "expected 1 or more."
-            )
+        for name, least in (("batch_size", 1), ("num_shards", 1), ("seed", 0)):
+            checks.whole_number(getattr(self, name), name, least)
         if self.batch_size % self.num_shards:
             raise DataError(
                 f"A batch of {self.batch_size} does not divide into {self.num_shards} shards; "
                 f"choose a multiple of {self.num_shards}."
             )
-        if not 0 <= self.shard_index < self.num_shards:
-            raise DataError(
-                f"shard_index is {self.shard_index}; expected 0 to {self.num_shards - 1}."
-            )
+        checks.whole_number(self.shard_index, "shard_index", 0, self.num_shards - 1)
+        if not len(self.images):
+            raise DataError("Batches got no images; give at least one.")
         if self.steps_per_epoch == 0:
             raise DataError(
                 f"{len(self.images)} images do not fill a batch of {self.batch_size}; "
@@ -91,7 +95,8 @@ class Batches:
     def positions(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """This shard's image numbers and example counters in batch `step`, counted from 0."""
         count = len(self.images)
-        epoch, within = divmod(int(step), self.steps_per_epoch)
+        step = checks.whole_number(step, "step", 0)
+        epoch, within = divmod(step, self.steps_per_epoch)
         first = within * self.batch_size
         size = min(self.batch_size, count - first)
         position = np.arange(
@@ -122,6 +127,8 @@ class Batches:
 
     def iterate(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, np.ndarray]]:
         """Batches start, start + 1, ...; without `stop` for ever."""
+        if stop is not None:
+            checks.whole_number(stop, "stop", 0)
         step = start
         while stop is None or step < stop:
             yield self.batch(step)
@@ -131,6 +138,8 @@ class Batches:
         """The batches of `iterate`, made ahead of the reader."""
         import tensorflow as tf
 
+        if stop is not None:
+            checks.whole_number(stop, "stop", 0)
         probe = self.batch(start)
         names = list(probe)
         rows = len(probe["example"])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from csi_tf import randomness
+from csi_tf import checks, randomness
 from csi_tf.data import procedural_parts
 
 SEED = 2018
@@ -98,6 +98,7 @@ def sample_factors(examples: int | ArrayLike, seed: int = SEED) -> np.ndarray:
         )
     if numbers.ndim == 0:
         numbers = np.arange(int(numbers))
+    seed = checks.whole_number(seed, "seed", 0)
     part = randomness.uniforms(seed, "procedural faces", numbers, len(FACTORS))
     return (_LOW + part * (_HIGH - _LOW)).astype(np.float32)
 
@@ -107,13 +108,10 @@ def render(factors: ArrayLike | Mapping[str, ArrayLike], size: int = 32) -> np.n
 
     Columns are in the order of FACTORS; a factor that a mapping leaves out is at its midpoint.
     """
-    if isinstance(size, bool) or not isinstance(size, int | np.integer):
-        raise ValueError(f"size came as {size!r}; pass a whole number of pixels, such as 32.")
-    if not SMALLEST <= size <= LARGEST:
-        raise ValueError(f"size {size} is out of range; pass {SMALLEST} to {LARGEST} pixels.")
+    size = checks.whole_number(size, "size", SMALLEST, LARGEST)
     rows = _rows(factors)
     images = np.empty((len(rows), size, size, 3), np.uint8)
-    step = max(1, _CHUNK_PIXELS // int(size) ** 2)
+    step = max(1, _CHUNK_PIXELS // size**2)
     for start in range(0, len(rows), step):
         chunk = rows[start : start + step]
         columns = {name: chunk[:, i, None, None] for i, name in enumerate(NAMES)}
@@ -136,12 +134,13 @@ def generate(
     split: str, size: int = 32, *, start: int = 0, stop: int | None = None, seed: int = SEED
 ) -> dict[str, np.ndarray]:
     """{"images", "factors", "attributes"} of examples start:stop of a split."""
-    if split not in SPLITS:
+    if not isinstance(split, str) or split not in SPLITS:
         raise ValueError(f"Unknown split {split!r}; choose one of {', '.join(SPLITS)}.")
     first, last = SPLITS[split]
     count = last - first
-    stop = count if stop is None else stop
-    if not 0 <= start <= stop <= count:
+    start = checks.whole_number(start, "start", 0)
+    stop = count if stop is None else checks.whole_number(stop, "stop", 0)
+    if not start <= stop <= count:
         raise ValueError(
             f"Examples {start}:{stop} are not in {split!r}; keep 0 <= start <= stop <= {count}."
         )

@@ -21,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from csi_tf import checks
 from csi_tf.data import celeb_a_files, folders, npz_files, procedural_faces, tfds_source
 from csi_tf.data.base import CHUNK, Chunk, ImageArrays, Source, check_split
 from csi_tf.data.errors import DataError
@@ -116,6 +117,10 @@ def load(
 
 
 def _parse(name: str, data_dir: str | None) -> tuple[str, str]:
+    if not isinstance(name, str):
+        raise DataError(f"The dataset is {name!r}; give one of the names {', '.join(NAMES)}.")
+    if data_dir is not None:
+        checks.path(data_dir, "data_dir")
     kind, _, rest = name.partition(":")
     if name == "celeb_a":
         return "tfds", "celeb_a"
@@ -132,8 +137,8 @@ def _open(
 ) -> tuple[Source, int]:
     """The source and how many of its examples are wanted."""
     for what, value in (("size", size), ("crop", crop), ("limit", limit)):
-        if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
-            raise DataError(f"{what} is {value!r}; expected a whole number, 1 or more.")
+        if value is not None or what == "size":
+            checks.whole_number(value, what, 1)
     source = _source(name, split, size, data_dir, crop)
     return source, source.count if limit is None else min(limit, source.count)
 

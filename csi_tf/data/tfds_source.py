@@ -3,6 +3,7 @@
 import difflib
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from csi_tf.data import celeb_a_files
 from csi_tf.data.base import CHUNK, Chunk, Source, check_split
-from csi_tf.data.errors import DataError
+from csi_tf.data.errors import DataError, DownloadError
 from csi_tf.data.image_files import center_crop, resize_antialiased, to_rgb
 
 logger = logging.getLogger(__name__)
@@ -70,33 +71,55 @@ def _prepared(name: str, data_dir: str | None) -> Any:
         from csi_tf.data import tfds_builder  # noqa: F401 - registers the builder
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-        if not builder.is_prepared():
-            # TFDS retries for minutes before it gives up.
-            logger.warning(
-                "%s is not prepared in %s; TFDS now downloads it (npz:PATH and images:DIR "
-                "need no download).",
-                name,
-                builder.data_dir,
-            )
-            builder.download_and_prepare()
+        prepared = builder.is_prepared()
     except tfds.core.DatasetNotFoundError as error:
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = (
             f"did you mean {' or '.join(near)}?" if near else "tfds.list_builders() has the names."
         )
         raise DataError(f"TFDS has no dataset {name!r}; {hint}") from error
-    except Exception as error:  # Servers, quotas, checksums and disks fail in countless types.
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        local = (
-            "the folder with img_align_celeba and its two list files, or one that TFDS prepared"
-            if name == "celeb_a"
-            else "a folder that TFDS prepared"
+    except Exception as error:  # Registered builders check their settings in ways of their own.
+        raise DataError(_no_luck(name, error)) from error
+    if not prepared:
+        own = name == "celeb_a" and data_dir is not None
+        logger.warning(
+            "%s is not prepared in %s%s; TFDS now downloads it, which it tries for minutes "
+            "(npz:PATH and images:DIR need no download).",
+            name,
+            builder.data_dir,
+            f", nor is there a folder img_align_celeba in {data_dir}" if own else "",
         )
-        raise DataError(
-            f"TFDS cannot provide {name} ({type(error).__name__}: {reason}); use a local copy "
-            f"through data_dir ({local}), npz:PATH or images:DIR."
-        ) from error
+        try:
+            with _quiet("urllib3"):
+                builder.download_and_prepare()
+        except Exception as error:  # Servers, quotas, checksums and disks fail in countless types.
+            raise DownloadError(_no_luck(name, error)) from error
     return builder
+
+
+@contextmanager
+def _quiet(library: str) -> Iterator[None]:
+    """Without a library's warnings, here of every single attempt that failed."""
+    noisy = logging.getLogger(library)
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        noisy.setLevel(level)
+
+
+def _no_luck(name: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200].rstrip(".")
+    local = (
+        "the folder with img_align_celeba and its two list files, or one that TFDS prepared"
+        if name == "celeb_a"
+        else "a folder that TFDS prepared"
+    )
+    return (
+        f"TFDS cannot provide {name} ({type(error).__name__}: {reason}); use a local copy "
+        f"through data_dir ({local}), npz:PATH or images:DIR."
+    )
 
 
 def _slices(builder: Any) -> dict[str, str]:

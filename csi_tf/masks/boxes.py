@@ -37,8 +37,9 @@ def _scale(start: int, stop: int, length: int) -> tuple[int, int]:
 def box(name: str, size: int | tuple[int, int]) -> tuple[int, int, int, int]:
     """(top, bottom, left, right), half open, of a named hole; all zero for "none"."""
     height, width = height_width(size)
-    name = ALIASES.get(name, name)
-    if name not in NAMES:
+    if isinstance(name, str):
+        name = ALIASES.get(name, name)
+    if not isinstance(name, str) or name not in NAMES:
         raise ValueError(
             f"Unknown named mask {name!r}; the named masks are {', '.join(NAMES)}"
             " (random masks come from masks.sample)."

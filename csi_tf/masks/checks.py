@@ -1,20 +1,10 @@
 """Checks of what callers hand over as a mask or a size."""
 
-import operator
 from typing import Any
 
 import numpy as np
 
-
-def whole_number(value: Any, what: str, least: int) -> int:
-    """value as an int of at least `least`; floats and booleans are mistakes here."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool | np.bool_) or number < least:
-        raise ValueError(f"{what} is {value!r}; give a whole number of at least {least}.")
-    return number
+from csi_tf.checks import whole_number
 
 
 def height_width(size: Any) -> tuple[int, int]:
@@ -39,6 +29,11 @@ def _conversion(mask: np.ndarray) -> str:
     return "mask.astype(np.float32)"
 
 
+def _named(value: Any) -> str:
+    """What came in place of an array, without printing pages of numbers."""
+    return repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
+
+
 def check(
     context_mask: Any,
     size: int | tuple[int, int] | None = None,
@@ -49,7 +44,19 @@ def check(
 
     With `size` its height and width must be that; with `batch` a rank-4 mask must hold that many.
     """
+    if not hasattr(context_mask, "dtype"):
+        hint = ""
+        if isinstance(context_mask, list | tuple):
+            hint = ": use np.array(mask, np.float32)"
+        raise ValueError(
+            f"{what} is {_named(context_mask)}; expected a float32 array (height, width, 1) with"
+            f" 1 = observed and 0 = hole{hint}."
+        )
     mask = np.asarray(context_mask)
+    if mask.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{what} is an array of {mask.dtype}; expected float32 with 1 = observed and 0 = hole."
+        )
     if mask.dtype != np.float32:
         raise ValueError(
             f"{what} is {mask.dtype}; expected float32 with 1 = observed and 0 = hole:"
@@ -88,4 +95,7 @@ def check(
 
 def describe(context_mask: Any) -> float:
     """The fraction of pixels that are hole (over all masks of a batch)."""
-    return float(1 - check(context_mask).mean(dtype=np.float64))
+    mask = check(context_mask)
+    if not mask.size:
+        raise ValueError(f"context_mask has shape {mask.shape}; give at least one pixel.")
+    return float(1 - mask.mean(dtype=np.float64))

@@ -1,13 +1,14 @@
 """Masks as pictures: reading what editors and scripts write, and writing it back."""
 
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from csi_tf import checks, pictures
 from csi_tf.masks.checks import check, height_width
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 CONVENTIONS = ("white_is_hole", "black_is_hole")
 
 # How near to black or white (as a part of the range) paint must be to be told from a photograph.
@@ -20,19 +21,6 @@ def validated_convention(convention: str) -> str:
             f"Unknown mask convention {convention!r}; choose {' or '.join(CONVENTIONS)}."
         )
     return convention
-
-
-def _open(path: str | PathLike[str]) -> Image.Image:
-    if not Path(path).is_file():
-        raise ValueError(f"There is no mask file {str(path)!r}; check the path.")
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"{str(path)!r} cannot be read as a mask picture ({error}); save it as PNG."
-        ) from error
 
 
 def _brightness_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
@@ -91,7 +79,7 @@ def from_file(
     """
     height, width = height_width(size)
     validated_convention(convention)
-    image = _open(path)
+    image = pictures.read(path, FORMATS, ValueError, "mask file")
     try:
         holes = _holes(image, convention)
     except ValueError as error:
@@ -122,8 +110,9 @@ def to_file(
     context_mask: np.ndarray, path: str | PathLike[str], convention: str = "white_is_hole"
 ) -> None:
     """Write one mask as a PNG; `from_file` with the same convention reads it back exactly."""
-    if Path(path).suffix.lower() != ".png":
+    target = checks.path(path)
+    if target.suffix.lower() != ".png":
         raise ValueError(
             f"Masks are written as PNG, which keeps them exact; end {str(path)!r} in .png."
         )
-    to_image(context_mask, convention).save(path, format="PNG")
+    to_image(context_mask, convention).save(target, format="PNG")

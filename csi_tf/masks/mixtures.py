@@ -3,12 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from csi_tf import checks
+from csi_tf.checks import whole_number
 from csi_tf.masks.boxes import ALIASES, NAMES, named
-from csi_tf.masks.checks import whole_number
 from csi_tf.masks.distributions import DISTRIBUTIONS, LAWS
 from csi_tf.masks.files import from_file, validated_convention
 from csi_tf.randomness import uniforms
@@ -19,18 +20,59 @@ _CHUNK_PIXELS = 2**16
 
 @dataclasses.dataclass(frozen=True)
 class Component:
-    """One entry: a distribution, a named box, or a mask file; weights of a mixture add up to 1."""
+    """One entry: a distribution, a named box, or, with its path, a mask "file"."""
 
     name: str
     weight: float = 1.0
     path: str | None = None
 
+    def __post_init__(self) -> None:
+        name = ALIASES.get(self.name, self.name) if isinstance(self.name, str) else self.name
+        if (name == "file") != (self.path is not None):
+            raise ValueError("A path goes with the name 'file' and with no other; give both.")
+        if not isinstance(name, str) or name not in (*DISTRIBUTIONS, *NAMES, "file"):
+            raise ValueError(
+                f"Unknown mask {name!r}; choose from the random masks {', '.join(DISTRIBUTIONS)},"
+                f" the named ones {', '.join(NAMES)}, or file:PATH."
+            )
+        if self.path is not None:
+            file = checks.existing_file(self.path, what="mask file")
+            object.__setattr__(self, "path", str(file))
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "weight", _weight(self.weight))
+
 
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """A validated mask specification."""
+    """A mask specification: components none of which comes twice, their weights adding up to 1."""
 
     components: tuple[Component, ...]
+
+    def __post_init__(self) -> None:
+        parts = self.components
+        if not isinstance(parts, tuple | list) or not parts:
+            raise ValueError(f"A mixture of {parts!r}; give one masks.Component or more.")
+        seen: set[tuple[str, str | None]] = set()
+        for part in parts:
+            if not isinstance(part, Component):
+                raise ValueError(f"A mixture holds masks.Component, not {part!r}.")
+            if (part.name, part.path) in seen:
+                label = f"file:{part.path}" if part.path else part.name
+                raise ValueError(f"Mask {label!r} is listed twice; add the weights up.")
+            seen.add((part.name, part.path))
+        total = _weight(sum(part.weight for part in parts))
+        normalised = (dataclasses.replace(part, weight=part.weight / total) for part in parts)
+        object.__setattr__(self, "components", tuple(normalised))
+
+
+def _weight(value: Any) -> float:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > 0):
+        raise ValueError(
+            f"A mask weighs {value!r}, which is not a positive number; write weights like"
+            " rectangle:0.6,brush:0.4."
+        )
+    return float(value)
 
 
 def _split_weight(entry: str) -> tuple[str, str | None]:
@@ -47,28 +89,16 @@ def _split_weight(entry: str) -> tuple[str, str | None]:
     return head.strip(), tail.strip()
 
 
-def _component(entry: str, distribution: str) -> Component:
+def _component(entry: str) -> Component:
     name, text = _split_weight(entry)
-    try:
-        weight = 1.0 if text is None else float(text)
-    except ValueError:
-        weight = math.nan
-    if not (math.isfinite(weight) and weight > 0):
-        raise ValueError(
-            f"Mask weight {text!r} in {distribution!r} is not a positive number; write it like"
-            " rectangle:0.6,brush:0.4."
-        )
+    weight: Any = 1.0
+    if text is not None:
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = text  # for Component to refuse
     if name.startswith("file:"):
-        path = Path(name.removeprefix("file:")).expanduser()
-        if not path.is_file():
-            raise ValueError(f"There is no mask file {str(path)!r}; check the path after file:.")
-        return Component("file", weight, str(path))
-    name = ALIASES.get(name, name)
-    if name not in (*DISTRIBUTIONS, *NAMES):
-        raise ValueError(
-            f"Unknown mask {name!r}; choose from the random masks {', '.join(DISTRIBUTIONS)},"
-            f" the named ones {', '.join(NAMES)}, or file:PATH."
-        )
+        return Component("file", weight, name.removeprefix("file:"))
     return Component(name, weight)
 
 
@@ -85,19 +115,8 @@ def parse(distribution: str | Mixture) -> Mixture:
             f"A mask distribution is a name such as 'rectangle', not {distribution!r};"
             " masks that are arrays go where a context_mask is expected."
         )
-    entries = [_component(entry.strip(), distribution) for entry in distribution.split(",")]
-    seen: set[tuple[str, str | None]] = set()
-    for entry in entries:
-        if (entry.name, entry.path) in seen:
-            label = f"file:{entry.path}" if entry.path else entry.name
-            raise ValueError(
-                f"Mask {label!r} is listed twice in {distribution!r}; add the weights up."
-            )
-        seen.add((entry.name, entry.path))
-    total = sum(entry.weight for entry in entries)
-    return Mixture(
-        tuple(dataclasses.replace(entry, weight=entry.weight / total) for entry in entries)
-    )
+    entries = distribution.split(",")
+    return Mixture(tuple(_component(entry.strip()) for entry in entries))
 
 
 def sampler(
@@ -141,6 +160,10 @@ def sampler(
             raise ValueError(
                 f"examples is {examples.dtype} of shape {examples.shape}; give whole numbers,"
                 " one per mask, as a flat array such as np.arange(batch)."
+            )
+        if (examples < 0).any():
+            raise ValueError(
+                f"examples has {examples.min()}; give whole numbers from 0 up, one per mask."
             )
         chunk = max(1, _CHUNK_PIXELS // size**2)
         parts = [draw(examples[i : i + chunk]) for i in range(0, len(examples), chunk)]

@@ -1,0 +1,344 @@
+"""Runs as people start them: every mode and objective, stopped, killed, resumed, shared out."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from csi_tf import checkpoints, learner, logs, training
+from csi_tf.config import ObjectiveConfig, get_args
+from csi_tf.data.pipeline import Batches
+from csi_tf.errors import RunFailed
+
+REPOSITORY = Path(__file__).parent.parent
+OBJECTIVES = get_args(ObjectiveConfig.__annotations__["objective"])
+
+
+def start(config, directory, **environment) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "run.py", *tiny.flags(config), f"--run_dir={directory}"],
+        cwd=REPOSITORY,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, code=0) -> str:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, err[-3000:]
+    return out + err
+
+
+def weights(directory):
+    return checkpoints.read(directory / training.MODEL_FILE)[0]
+
+
+def wait_for_step(directory, step):
+    end = time.monotonic() + 120
+    while not any(line["step"] >= step for line in logs.read_metrics(directory)):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_trains_and_logs_what_the_latents_do(tmp_path, objective):
+    config = tiny.config(objective={"objective": objective}, optimiser={"latent_warmup_steps": 1})
+    training.run(config, tmp_path)
+    lines = logs.read_metrics(tmp_path)
+    trained = [line for line in lines if "train/loss" in line]
+    assert [line["step"] for line in trained] == [1, 2, 3, 4]
+    assert all(np.isfinite(line["train/loss"]) for line in trained)
+    (held_out,) = (line for line in lines if "validation/bits_per_dim" in line)
+    for name in ("bits_of_z", "mi", "tc", "pd", "kl", "mmd", "mmd_floor", "active_units"):
+        assert np.isfinite(held_out[f"validation/{name}"]), name
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"reverse": False},
+        {"latents": False},
+        {"field_mode": "exact", "receptive_field": "4x5"},
+        {"hole_fill": "zeros", "conditioning": "published"},
+        {"weight_norm": True, "nonlinearity": "concat_elu"},
+        {"full_image_encoder": True},
+    ],
+    ids=str,
+)
+def test_every_ablation_trains_in_one_stage(tmp_path, model):
+    config = tiny.config("one_stage", model=model, optimiser={"train_steps": 2})
+    training.run(config, tmp_path)
+    assert all(np.isfinite(array).all() for array in weights(tmp_path).values())
+
+
+def test_options_of_the_optimiser_act(tmp_path):
+    options = {"warmup_steps": 2, "decay": "cosine", "clip_norm": 0.1, "ema": 0.5}
+    config = tiny.config(optimiser=options | {"precision": "mixed_bfloat16"})
+    training.run(config, tmp_path)
+    (_, info) = checkpoints.load(tmp_path / "checkpoints")
+    state, _ = checkpoints.load(tmp_path / "checkpoints")
+    name = "forward/streams/first_down/kernel"
+    assert (weights(tmp_path)[name] != state[f"model/{name}"]).any(), "the average is exported"
+    assert info["images_seen"] == 4 * 8
+
+
+def test_training_learns(tmp_path):
+    config = tiny.config(optimiser={"train_steps": 60}, loop={"validate_every": 20})
+    training.run(config, tmp_path)
+    bits = [
+        line["validation/bits_per_dim"]
+        for line in logs.read_metrics(tmp_path)
+        if "validation/bits_per_dim" in line
+    ]
+    assert bits[0] > bits[1] > bits[2]
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path):
+    """SIGKILL at random steps, a broken newest checkpoint, Ctrl-C and SIGTERM on the way."""
+    config = tiny.config(
+        model={"dropout": 0.5},
+        objective={"objective": "factor_vae"},
+        optimiser={"train_steps": 40, "ema": 0.9, "latent_warmup_steps": 6},
+        loop={"checkpoint_every": 3, "validate_every": 10, "deterministic": True},
+    )
+    whole = start(config, tmp_path / "whole")
+    finish(whole)
+
+    broken = tmp_path / "broken"
+    kills = np.sort(np.random.default_rng(os.getpid()).integers(3, 30, 2))
+    for step in kills:
+        run = start(config, broken)
+        wait_for_step(broken, step)
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+    newest = checkpoints.latest(broken / "checkpoints")
+    newest.write_bytes(newest.read_bytes()[:-100])
+    run = start(config, broken)
+    wait_for_step(broken, 33)
+    run.send_signal(signal.SIGTERM)
+    said = finish(run, code=128 + signal.SIGTERM)
+    assert "truncated or damaged" in said
+    finish(start(config, broken))
+
+    expected, found = weights(tmp_path / "whole"), weights(broken)
+    assert expected.keys() == found.keys()
+    for name in expected:
+        np.testing.assert_array_equal(expected[name], found[name], err_msg=f"{name} {kills}")
+    curves = [
+        [(line["step"], line.get("train/loss")) for line in logs.read_metrics(directory)]
+        for directory in (tmp_path / "whole", broken)
+    ]
+    assert curves[0] == curves[1]
+
+
+def test_two_workers_equal_one_with_the_whole_batch(tmp_path):
+    config = tiny.config(
+        model={"dropout": 0.0},
+        objective={"objective": "info_beta_tcvae"},
+        optimiser={"train_steps": 6, "clip_norm": 100.0},
+        loop={"checkpoint_every": 4},
+    )
+    training.run(config, tmp_path / "one")
+    with socket.socket() as a, socket.socket() as b:
+        a.bind(("127.0.0.1", 0)), b.bind(("127.0.0.1", 0))
+        ports = [s.getsockname()[1] for s in (a, b)]
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    workers = [
+        start(
+            config,
+            tmp_path / "two",
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}}),
+        )
+        for i in range(2)
+    ]
+    for worker in workers:
+        finish(worker)
+
+    def losses(directory):
+        lines = logs.read_metrics(directory)
+        return [line["train/loss"] for line in lines if "train/loss" in line]
+
+    one = losses(tmp_path / "one")
+    assert losses(tmp_path / "two") == losses(tmp_path / "two" / "worker-1")
+    # Sums over 8 images in another order, and Adam's division by small roots of such sums.
+    np.testing.assert_allclose(losses(tmp_path / "two"), one, rtol=1e-4)
+    for name, array in weights(tmp_path / "one").items():
+        if name.startswith(("encoder/", "decoder/")) and name.endswith("/bias"):
+            continue  # BatchNorm cancels it: its gradient is rounding, which Adam magnifies
+        np.testing.assert_allclose(
+            weights(tmp_path / "two")[name], array, rtol=1e-2, atol=1e-3, err_msg=name
+        )
+
+
+def test_the_command_of_the_card_trains_stage_one_first(tmp_path):
+    """`python run.py --mode=stage2 --receptive_field=7x15`, from nothing, with 3 steps a stage."""
+    command = [
+        *("--mode=stage2", "--receptive_field=7x15", "--train_steps=3", "--limit=16"),
+        *("--batch_size=2", "--validation_images=2"),
+    ]
+    said = subprocess.run(
+        [sys.executable, REPOSITORY / "run.py", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert said.returncode == 0, said.stderr[-3000:]
+    assert "training it first" in said.stdout
+    (directory,) = (tmp_path / "runs").iterdir()
+    assert checkpoints.read(directory / training.MODEL_FILE)[1]["stage"] == "stage2"
+
+
+def test_stage_two_finds_the_newest_stage_one_with_its_settings(tmp_path):
+    config = tiny.config(optimiser={"train_steps": 2})
+    other = tiny.config(model={"filters": 7}, optimiser={"train_steps": 2})
+    training.run(config, tmp_path / "a")
+    training.run(other, tmp_path / "b")
+    asked = replace(config, run=replace(config.run, mode="stage2"))
+    assert training._stage_one(asked, tmp_path / "c") == tmp_path / "a" / training.MODEL_FILE
+    named = replace(asked, loop=replace(asked.loop, stage1=str(tmp_path / "b")))
+    with pytest.raises(ValueError, match="has filters 7, stage two is asked for 6"):
+        training.run(named, tmp_path / "d")
+    missing = replace(asked, loop=replace(asked.loop, stage1=str(tmp_path / "nowhere")))
+    with pytest.raises(ValueError, match="no finished stage one in"):
+        training.run(missing, tmp_path / "e")
+
+
+def spoil(monkeypatch, at):
+    """A batch whose noise is not finite, as a broken image decoder might make it."""
+    original = Batches.batch
+
+    def batch(self, step):
+        made = original(self, step)
+        if step == at and "prior_z" in made:
+            made["hole_noise"] = np.full_like(made["hole_noise"], np.nan)
+        return made
+
+    monkeypatch.setattr(Batches, "batch", batch)
+
+
+def test_a_loss_that_is_not_finite_stops_at_the_last_good_state(tmp_path, monkeypatch):
+    good = tiny.config(optimiser={"train_steps": 2})
+    training.run(good, tmp_path / "good")
+    spoil(monkeypatch, at=2)
+    config = tiny.config(optimiser={"train_steps": 4})
+    with pytest.raises(RunFailed, match=r"step 3 of stage1 is not finite in .*loss.*encoder"):
+        training.run(config, tmp_path / "bad")
+    state, info = checkpoints.load(tmp_path / "bad" / "checkpoints")
+    assert info["step"] == 2
+    expected, _ = checkpoints.load(tmp_path / "good" / "checkpoints")
+    for name, array in expected.items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
+
+
+def test_bad_batches_can_be_skipped_and_are_counted(tmp_path, monkeypatch):
+    spoil(monkeypatch, at=2)
+    config = tiny.config(loop={"nan_policy": "skip"})
+    training.run(config, tmp_path)
+    last = [line for line in logs.read_metrics(tmp_path) if "train/skipped" in line][-1]
+    assert last["train/skipped"] == 1
+    assert all(np.isfinite(array).all() for array in weights(tmp_path).values())
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
+    def full(path, arrays, info):
+        if "step-000000004" in str(path):
+            raise checkpoints.CheckpointError(f"cannot write checkpoint {path}: no space left")
+        original(path, arrays, info)
+
+    original = checkpoints.write
+    monkeypatch.setattr(checkpoints, "write", full)
+    config = tiny.config(loop={"checkpoint_every": 2})
+    with pytest.raises(OSError, match="no space left"):
+        training.run(config, tmp_path)
+    assert checkpoints.load(tmp_path / "checkpoints")[1]["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data": {"limit": 5}}, "5 training images do not fill a batch of 8"),
+        ({"loop": {"validation_images": 1}}, "at least 2 must be held out"),
+    ],
+)
+def test_hopeless_settings_are_refused_before_training(tmp_path, changes, says):
+    with pytest.raises(ValueError, match=says):
+        training.run(tiny.config(**changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"optimiser": {"batch_size": 1}}, "batch_size must be 2 or more"),
+        ({"objective": {"mmd_weight": 0.0}}, "above 0"),
+        ({"objective": {"objective": "beta_vae", "beta": 0.0}}, "above 0"),
+        ({"data": {"image_size": 24}}, "16, 32, 64, 128 or 256"),
+    ],
+)
+def test_impossible_pairs_are_refused_with_the_flags(changes, says):
+    with pytest.raises(ValueError, match=says):
+        tiny.config(**changes)
+
+
+def test_a_directory_of_other_settings_is_left_alone(tmp_path):
+    config = tiny.config(optimiser={"train_steps": 2})
+    finish(start(config, tmp_path / "run"))
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    other = tiny.config(model={"filters": 7}, optimiser={"train_steps": 2})
+    said = finish(start(other, tmp_path / "run"), code=2)
+    assert "filters=7 and not 6" in said
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+JAX = """
+import sys
+sys.modules["tensorflow"] = None  # as where it is not installed
+import numpy as np
+from csi_tf import checkpoints, learner, training
+sys.path.insert(0, "tests")
+import tiny
+
+given, out = sys.argv[1:]
+config = tiny.config(model={"dropout": 0.0}, objective={"objective": "factor_vae"})
+made = learner.make(config, "one_stage", 64, 10)
+made.load(checkpoints.read(given)[0])
+images, held_out = training._images(config)
+batches = training._batches(config, images)
+losses = [float(made.step(batches.batch(step), False)["loss"]) for step in range(5)]
+checkpoints.write(out, made.state(), {"losses": losses})
+"""
+
+
+def test_jax_trains_alike_without_tensorflow(tmp_path):
+    """Same weights, batches and noise; the state goes both ways between the backends."""
+    pytest.importorskip("jax", reason="the JAX extra is not installed")
+    config = tiny.config(model={"dropout": 0.0}, objective={"objective": "factor_vae"})
+    ours = learner.make(config, "one_stage", 64, 10)
+    checkpoints.write(tmp_path / "given.safetensors", ours.state(), {})
+    images, _ = training._images(config)
+    batches = training._batches(config, images)
+    losses = [float(ours.step(batches.batch(step), False)["loss"]) for step in range(5)]
+    done = subprocess.run(
+        [sys.executable, "-c", JAX, tmp_path / "given.safetensors", tmp_path / "out.safetensors"],
+        cwd=REPOSITORY,
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    theirs, info = checkpoints.read(tmp_path / "out.safetensors")
+    np.testing.assert_allclose(info["losses"], losses, rtol=1e-4)
+    ours.load(theirs)
