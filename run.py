@@ -2,16 +2,23 @@
 
 import importlib
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 import flags
-from csi_tf import runs
+from csi_tf import checks, runs
 from csi_tf.config import MODES, Config
 from csi_tf.errors import RunFailed, Stopped
 
-USAGE, FAILURE, INTERRUPTED = 2, 1, 130  # exit codes
+USAGE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143  # exit codes
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, after which a run tidies up as after Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,10 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if page := flags.help_text(argv):
             print(page)
             return 0
-        _run(flags.parse(argv))
+        with _terminable():
+            _run(flags.parse(argv))
         return 0
     except Stopped as stopped:
         return _stop(stopped, stopped.exit_code)
+    except _Terminated:
+        return _stop("terminated", TERMINATED)
     except KeyboardInterrupt:
         return _stop("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe such as `| head` has seen enough
@@ -40,9 +50,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(config: Config) -> None:
     module, function = MODES[config.run.mode].split(":")
+    if config.run.mode != "data":
+        checks.keras_backend()
     with runs.open_directory(config, flags.flagfile_text(config)) as directory:
         print(f"Run directory: {directory}", flush=True)
         getattr(importlib.import_module(module), function)(config, directory)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises; training, which saves before it ends, has a handler of its own."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.getsignal(signal.SIGTERM)
+    with suppress(ValueError):  # only the main thread may have handlers
+        signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            signal.signal(signal.SIGTERM, before)
 
 
 def _stop(reason: object, code: int) -> int:

@@ -25,6 +25,10 @@ def rate(batches: Iterable, images_per_batch: int, warm_up: int) -> float:
     return (count - warm_up) * images_per_batch / (time.perf_counter() - start)
 
 
+def report(what: str, images_per_second: float) -> None:
+    print(f"{what:<42} {images_per_second:>10,.0f} images/s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=32)
@@ -36,7 +40,7 @@ def main() -> None:
     start = time.perf_counter()
     made = data.arrays("procedural_faces", "train", args.size, limit=min(args.images, 2048))
     drawn = len(made) / (time.perf_counter() - start)
-    print(f"drawing procedural faces           {drawn:>10,.0f} images/s")
+    report("drawing procedural faces", drawn)
 
     images = np.resize(made.images, (args.images, *made.images.shape[1:]))
     warm_up = args.steps // 10
@@ -47,14 +51,14 @@ def main() -> None:
             ("tf.data", batches.dataset(0, args.steps)),
         ):
             what = f"{route}, flips" + " and rectangle masks" * (masks is not None)
-            print(f"{what:<34} {rate(stream, args.batch, warm_up):>10,.0f} images/s")
+            report(what, rate(stream, args.batch, warm_up))
     for what, blocks, filters, dtype in (
         ("one block of 16 filters, bfloat16", 1, 16, "bfloat16"),
         ("three blocks of 48, bfloat16", 3, 48, "bfloat16"),
         ("five blocks of 100, float32", 5, 100, "float32"),
     ):
         _, step, _, _ = our_times(dtype, args.batch, filters, blocks)
-        print(f"training {what:<25} {args.batch / step:>10,.0f} images/s")
+        report(f"training {what}", args.batch / step)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ _SUBMODULES = (
     "data",
     "figures",
     "learner",
+    "likelihood",
     "loading",
     "logs",
     "masks",

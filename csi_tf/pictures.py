@@ -1,6 +1,5 @@
 """Opening picture files, photographs and masks alike."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from PIL import (  # Pillow loads WebP and TIFF late.
@@ -19,7 +18,7 @@ MAX_PIXELS = 89_478_485
 
 
 def read(
-    path: Any, formats: Sequence[str], error: type[ValueError], what: str = "file"
+    path: Any, formats: tuple[str, ...], error: type[ValueError], what: str = "file"
 ) -> Image.Image:
     """The decoded picture, turned upright by its EXIF orientation; `error` in one sentence."""
     file = existing_file(path, error, what)

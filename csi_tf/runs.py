@@ -29,7 +29,8 @@ class RunDirectoryError(OSError):
 def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
     """The run's directory, ours alone until the block ends; config.json and flagfile.txt in it.
 
-    The two files leave out where the run is: a directory may be moved or repeated elsewhere.
+    The two files leave out where the run is, so the directory may be moved. They can be repeated
+    from anywhere if the paths in them are absolute, as the command line makes them.
     """
     worker = worker_number()
     if worker is not None and config.run.run_dir is None:
@@ -42,11 +43,11 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
             yield directory
         return
     with _locked(directory, ".lock"):
-        _refuse_other_settings(config, directory)
-        placeless = replace(config, run=replace(config.run, run_dir=None))
-        write(directory / "config.json", placeless.to_json().encode())
-        write(directory / "flagfile.txt", flagfile.encode())
         try:
+            _refuse_other_settings(config, directory)
+            placeless = replace(config, run=replace(config.run, run_dir=None))
+            write(directory / "config.json", placeless.to_json().encode())
+            write(directory / "flagfile.txt", flagfile.encode())
             yield directory
         except BaseException:
             # A run that failed before it had anything to show leaves nothing behind.
@@ -96,8 +97,12 @@ def write(path: Path, content: bytes) -> None:
     """All or nothing: a reader, or a crash, never meets half a file."""
     partial = path.with_name(f"{path.name}.partial")
     with _explained(f"cannot write {path}"):
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        try:
+            partial.write_bytes(content)
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def _make(config: Config) -> tuple[Path, bool]:

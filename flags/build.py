@@ -1,6 +1,7 @@
 """From the command line to a Config and back to a flagfile; every mistake is a UsageError."""
 
 import difflib
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,8 @@ def parse(argv: Sequence[str]) -> Config:
     flagfiles, explicit = _split(argv[1:])
     try:
         values = define()
-        arguments = [*values.read_flags_from_files(flagfiles), *explicit]
+        arguments = [*_without_mark(values.read_flags_from_files(flagfiles)), *explicit]
+        _check_arguments(arguments, values)
         _read(values, arguments)
         if values.preset is not None:
             preset = values.read_flags_from_files(
@@ -42,7 +44,7 @@ def parse(argv: Sequence[str]) -> Config:
         kinds = get_type_hints(Config)
         config = Config(
             **{
-                group: kinds[group](**{name: values[name].value for name in helps})
+                group: kinds[group](**{name: _placed(name, values[name].value) for name in helps})
                 for group, helps in HELP.values()
             }
         )
@@ -67,6 +69,52 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             explicit.append(argument)
     return flagfiles, explicit
+
+
+def _without_mark(lines: list[str]) -> list[str]:
+    """The lines of flagfiles without the byte order mark that some editors put in front."""
+    bare = [line.removeprefix("\ufeff").strip() for line in lines]
+    return [line for line in bare if line and not line.startswith(("#", "//"))]
+
+
+def _check_arguments(arguments: list[str], values: absl_flags.FlagValues) -> None:
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{argument!r} is not UTF-8, which a run's settings are written in; rename it"
+            ) from None
+        for name in re.findall(r"\s--(\w+)", argument):
+            if name in values or name.removeprefix("no") in values:
+                raise UsageError(
+                    f"{argument!r} holds more than one flag; in a flagfile each has its own line"
+                )
+
+
+def _placed(name: str, value: Any) -> Any:
+    """Relative paths made absolute: a run's flagfile repeats it from any directory."""
+    if not isinstance(value, str):
+        return value
+    if name in ("data_dir", "stage1"):
+        return _absolute(value)
+    if name == "dataset" and (kind := re.match("npz:|images:", value)):
+        return kind[0] + _absolute(value.removeprefix(kind[0]))
+    if name == "mask":
+        return ",".join(_placed_mask(entry.strip()) for entry in value.split(","))
+    return value
+
+
+def _placed_mask(entry: str) -> str:
+    if not entry.startswith("file:"):
+        return entry
+    placed = "file:" + _absolute(entry.removeprefix("file:"))  # the weight passes for a name's end
+    return entry if "," in placed else placed  # which would split it
+
+
+def _absolute(path: str) -> str:
+    # Those that begin with ~, and the URLs that TFDS takes, hold everywhere.
+    return path if not path or path.startswith("~") or "://" in path else os.path.abspath(path)
 
 
 def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:

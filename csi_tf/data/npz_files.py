@@ -115,7 +115,7 @@ def _check_part(split: str, part: ImageArrays) -> None:
         values, names = getattr(part, f"{kind}s"), getattr(part, f"{kind}_names")
         if values is not None:
             _check_labels(values, kind, len(part.images), where)
-            _check_names(_names(part, kind), kind, values, where)
+            _check_names(names or _default_names(kind, values), kind, values, where)
         elif len(names):
             raise DataError(f"The {where} names {kind}s but has none; give both or neither.")
 
@@ -168,7 +168,7 @@ def _array(file: np.lib.npyio.NpzFile, key: str, path: str) -> np.ndarray:
 
 def _count(file: np.lib.npyio.NpzFile, path: str) -> int:
     """The number of images, from the header alone: decompressing them may take a minute."""
-    if "images.npy" not in file.zip.namelist():
+    if file.zip is None or "images.npy" not in file.zip.namelist():
         return len(_array(file, "images", path))
     with _whole("images", path), file.zip.open("images.npy") as member:
         version = np.lib.format.read_magic(member)

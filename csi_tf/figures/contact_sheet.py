@@ -13,10 +13,13 @@ from csi_tf.config import Config
 
 PAIRS = 3  # rows of images, each above the same images with holes
 
-_CONTENT, _MARGIN, _GAP = 1218, 32, 6
+# Ten images of 128 pixels, or thirteen of 96, fill a row.
+_CONTENT, _MARGIN, _GAP, _SIDE = 1334, 32, 6, 96
 _WIDTH = _CONTENT + 2 * _MARGIN
-_PAPER, _INK, _FAINT, _HOLE = (255, 255, 255), (34, 34, 34), (120, 120, 120), (196, 200, 204)
+_PAPER, _INK, _FAINT = (255, 255, 255), (34, 34, 34), (120, 120, 120)
 _LABEL_WIDTH = 116
+# Holes are hatched: stripes of two greys, in screen pixels, which no picture contains.
+_STRIPES, _STRIPE = ((250, 250, 250), (150, 150, 150)), 3
 
 # Absent from the face whose factors are shown: half a beard or glasses would cover the rest.
 _PLAIN = ("beard", "glasses")
@@ -34,12 +37,18 @@ class FactorRow:
 
 def columns(size: int) -> int:
     """How many images of this size a row of the sheet has room for."""
-    return (_CONTENT + _GAP) // (size * _scale(size, 96) + _GAP)
+    return (_CONTENT + _GAP) // _cell(size)
+
+
+def blocks(size: int) -> int:
+    """How many factors are shown side by side: two, if five images of each fit."""
+    return 2 if 2 * (_LABEL_WIDTH + 5 * _cell(size)) <= _CONTENT + _GAP else 1
 
 
 def steps(size: int) -> int:
-    """How many images show a factor: seven, if there is room."""
-    return min(7, (_CONTENT - _LABEL_WIDTH + _GAP) // (size * _scale(size, 64) + _GAP))
+    """How many images show a factor; an odd number where it can be, with the middle in it."""
+    room = (_CONTENT // blocks(size) - _LABEL_WIDTH + _GAP) // _cell(size)
+    return room if room < 5 else room - 1 + room % 2
 
 
 def draw(
@@ -51,23 +60,22 @@ def draw(
 ) -> Image.Image:
     """The sheet for images (N, S, S, 3) uint8 and their masks (N, S, S, 1), 1 = observed."""
     size = images.shape[1]
-    scale = _scale(size, 96)
     across = columns(size)
     page = _Page()
     page.text(title, 22, _INK)
     page.text(subtitle, 14, _FAINT)
     page.skip(10)
-    holed = np.where(context_mask == 1, images, np.array(_HOLE, np.uint8))
     for start in range(0, len(images), across):
-        page.strip(images[start : start + across], scale)
-        page.strip(holed[start : start + across], scale)
+        part = slice(start, start + across)
+        page.strip(images[part])
+        page.strip(images[part], context_mask[part])
         page.skip(14)
     if rows:
         page.skip(10)
         page.text("One factor at a time", 18, _INK)
         page.text("From its lowest to its highest value, the others fixed.", 14, _FAINT)
         page.skip(10)
-        page.factors(rows, _scale(size, 64))
+        page.factors(rows)
     return page.finish()
 
 
@@ -90,47 +98,78 @@ class _Page:
         self.top += height
 
     def text(self, words: str, size: int, colour: tuple[int, int, int]) -> None:
-        self._room(2 * size).text((_MARGIN, self.top), words, colour, ImageFont.load_default(size))
+        font = ImageFont.load_default(size)
+        self._room(2 * size).text((_MARGIN, self.top), _shortened(words, font), colour, font)
         self.top += round(1.5 * size)
 
-    def strip(self, images: np.ndarray, scale: int) -> None:
-        self._room(images.shape[1] * scale)
-        self._place(images, scale, _MARGIN, self.top)
-        self.top += images.shape[1] * scale + _GAP
+    def strip(self, images: np.ndarray, context_mask: np.ndarray | None = None) -> None:
+        self._room(_cell(images.shape[1]))
+        self._place(images, _MARGIN, self.top, context_mask)
+        self.top += _cell(images.shape[1])
 
-    def factors(self, rows: Sequence[FactorRow], scale: int) -> None:
-        """Rows in as many blocks side by side as there is room for, read down each block."""
+    def factors(self, rows: Sequence[FactorRow]) -> None:
+        """Rows in one block or two side by side, read down each; right edges as those above."""
         count, size = rows[0].images.shape[:2]
-        cell = size * scale + _GAP
-        width = _LABEL_WIDTH + count * cell - _GAP
-        blocks = max(1, (_CONTENT + 2 * _GAP) // (width + 2 * _GAP))
-        apart = (_CONTENT - width) // max(1, blocks - 1)  # so that the right edges line up
-        deep = -(-len(rows) // blocks)
+        cell, abreast = _cell(size), blocks(size)
+        strip = count * cell - _GAP
+        right = _MARGIN + columns(size) * cell - _GAP
+        deep = -(-len(rows) // abreast)
         ink = self._room(deep * cell)
         for number, row in enumerate(rows):
-            left = _MARGIN + number // deep * apart
+            last = number // deep == abreast - 1
+            label = _MARGIN if abreast == 1 or not last else right - strip - _LABEL_WIDTH
             top = self.top + number % deep * cell
-            middle = top + size * scale // 2
+            middle = top + (cell - _GAP) // 2
             name = row.name.replace("_", " ")
-            ink.text((left, middle - 3), name, _INK, ImageFont.load_default(14), anchor="ls")
+            ink.text((label, middle - 3), name, _INK, ImageFont.load_default(14), anchor="ls")
             span = f"{row.low:g} to {row.high:g}"
-            ink.text((left, middle + 15), span, _FAINT, ImageFont.load_default(12), anchor="ls")
-            self._place(row.images, scale, left + _LABEL_WIDTH, top)
+            ink.text((label, middle + 15), span, _FAINT, ImageFont.load_default(12), anchor="ls")
+            self._place(row.images, right - strip if last else label + _LABEL_WIDTH, top)
         self.top += deep * cell
 
-    def _place(self, images: np.ndarray, scale: int, left: int, top: int) -> None:
+    def _place(
+        self, images: np.ndarray, left: int, top: int, context_mask: np.ndarray | None = None
+    ) -> None:
+        size = images.shape[1]
         for number, pixels in enumerate(images):
-            side = len(pixels) * scale
-            enlarged = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
-            self.canvas.paste(enlarged, (left + number * (side + _GAP), top))
+            shown = _enlarged(pixels)
+            if context_mask is not None:
+                hole = _enlarged(context_mask[number]) == 0
+                shown = np.where(hole, _hatch(len(shown)), shown)
+            self.canvas.paste(Image.fromarray(shown), (left + number * _cell(size), top))
 
     def finish(self) -> Image.Image:
         return self.canvas.crop((0, 0, _WIDTH, self.top + _MARGIN - _GAP))
 
 
-def _scale(size: int, target: int) -> int:
+def _scale(size: int) -> int:
     """Whole, so that every pixel of the data is a square of equal size."""
-    return max(1, round(target / size))
+    return max(1, round(_SIDE / size))
+
+
+def _cell(size: int) -> int:
+    """From one image to the next, on the sheet."""
+    return size * _scale(size) + _GAP
+
+
+def _enlarged(pixels: np.ndarray) -> np.ndarray:
+    scale = _scale(len(pixels))
+    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _hatch(side: int) -> np.ndarray:
+    diagonal = np.add.outer(np.arange(side), np.arange(side)) // _STRIPE % 2
+    return np.array(_STRIPES, np.uint8)[diagonal]
+
+
+def _shortened(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """What fits the page: of something longer its two ends."""
+    half = len(words) // 2
+    shown = words
+    while font.getlength(shown) > _CONTENT:
+        half -= 1
+        shown = f"{words[:half]} ... {words[-half:]}"
+    return shown
 
 
 def factor_rows(size: int) -> list[FactorRow]:
@@ -147,14 +186,16 @@ def factor_rows(size: int) -> list[FactorRow]:
 
 
 def write(config: Config, directory: Path) -> None:
-    """--mode=data: contact_sheet.png of the first training images."""
+    """--mode=data: contact_sheet.png of the first images, those of training if they can be told."""
     from csi_tf import data, masks
 
     settings, size = config.data, config.data.image_size
     wanted = PAIRS * columns(size)
     count = wanted if settings.limit is None else min(wanted, settings.limit)
+    splits = data.splits(settings.dataset, settings.data_dir)
+    split = next((name for name in ("train", "all") if name in splits), splits[0])
     images = data.arrays(
-        settings.dataset, "train", size, data_dir=settings.data_dir, limit=count
+        settings.dataset, split, size, data_dir=settings.data_dir, limit=count
     ).images
     context_mask = masks.sample(
         config.masks.mask,
@@ -166,7 +207,7 @@ def write(config: Config, directory: Path) -> None:
     sheet = draw(
         settings.dataset,
         f"{size} x {size} pixels, masks: {config.masks.mask}. Below each row of images, the same"
-        " with holes in grey.",
+        " with hatched holes.",
         images,
         context_mask,
         factor_rows(size) if settings.dataset == "procedural_faces" else (),

@@ -31,7 +31,8 @@ def _conversion(mask: np.ndarray) -> str:
 
 def _named(value: Any) -> str:
     """What came in place of an array, without printing pages of numbers."""
-    return repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
+    plain = value is None or isinstance(value, str)
+    return repr(value) if plain else f"of type {type(value).__name__}"
 
 
 def check(
