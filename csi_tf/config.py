@@ -169,7 +169,7 @@ class OptimiserConfig(_Settings):
     clip_norm: float | None = None
     ema: float | None = None
     latent_warmup_steps: int = 0
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16", "auto"] = "float32"
     xla: bool = False
 
     def check(self) -> None:

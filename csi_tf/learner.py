@@ -1,5 +1,6 @@
 """What a training run holds and its backends share: model, objective, optimisers, their state."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -138,6 +139,21 @@ class Learner:
             rate = keras.optimizers.schedules.PolynomialDecay(0.0, warmup, rate)
         average = {"use_ema": True, "ema_momentum": chosen.ema} if chosen.ema else {}
         return keras.optimizers.Adam(rate, **average)
+
+
+def fastest_precision() -> str:
+    """Which policy convolves faster here: bfloat16 is half the time or twice it."""
+    seconds = {}
+    for policy in ("float32", "mixed_bfloat16"):
+        layer = keras.layers.Conv2D(64, 3, dtype=policy)
+        images = keras.ops.ones((16, 32, 32, 64))
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            np.asarray(keras.ops.cast(layer(images)[0, 0, 0], "float32"))
+            times.append(time.perf_counter() - start)
+        seconds[policy] = min(times)
+    return min(seconds, key=lambda policy: seconds[policy])
 
 
 def make(config: Config, stage: str, dataset_size: int, main_steps: int) -> Learner:

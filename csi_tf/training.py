@@ -31,6 +31,10 @@ STEPS_TO_ESTIMATE = 10
 
 def run(config: Config, directory: Path) -> None:
     """What --mode says."""
+    if config.optimiser.precision == "auto":
+        fastest = learners.fastest_precision()
+        _say(f"precision: {fastest} is faster here")
+        config = replace(config, optimiser=replace(config.optimiser, precision=fastest))
     mode = config.run.mode
     if mode in ("stage1", "one_stage"):
         train(config, mode, directory)

@@ -101,7 +101,8 @@ OPTIMISER = {
     "ema": "Decay of an average of the weights to evaluate with, such as 0.999.",
     "latent_warmup_steps": "First steps for encoder and decoder alone. They are trained with a 1x1"
     " head in place of the PixelCNN, so that the latents are in use before it comes.",
-    "precision": "Arithmetic of the networks. Likelihood and MMD stay in float32.",
+    "precision": "Arithmetic of the networks. Likelihood and MMD stay in float32. With auto,"
+    " whichever is faster on this machine, tried out for a second.",
     "xla": "Compile the training step with XLA. For GPUs: on a CPU it is much slower.",
 }
 

@@ -67,7 +67,7 @@ def test_paper_preset_says_every_setting_of_the_model():
 
 
 def test_presets_stand_on_their_own():
-    assert presets() == ["cpu", "paper"]
+    assert presets() == ["cpu", "demo", "paper"]
     for name in presets():
         assert not re.search("preset|flagfile|--mode", (PRESET_FOLDER / f"{name}.cfg").read_text())
         as_file = parse("--mode=data", f"--flagfile={PRESET_FOLDER}/{name}.cfg")
@@ -143,7 +143,7 @@ def test_flagfile_says_every_setting_and_the_version():
         (["--mode=data", "--xla=perhaps"], ["--xla=perhaps", "true or false"]),
         (["--mode=data", "--objective=gan"], ["--objective=gan", "info_vae_mmd", "aae"]),
         (["--mode=data", "--filters"], ["--filters"]),
-        (["--mode=data", "--preset=gpu"], ["--preset=gpu", "cpu, paper"]),
+        (["--mode=data", "--preset=gpu"], ["--preset=gpu", "cpu, demo, paper"]),
         (["--mode=data", "--flagfile"], ["--flagfile"]),
         (["--mode=data", "--flagfile="], ["--flagfile"]),
         (["--mode=data", "--flagfile=no/such.cfg"], ["no/such.cfg"]),
