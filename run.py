@@ -88,4 +88,9 @@ def _said_by_us(error: ValueError) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code in (INTERRUPTED, TERMINATED):  # not held up by the threads of a download, say
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

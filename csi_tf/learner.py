@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -141,10 +141,10 @@ class Learner:
         return keras.optimizers.Adam(rate, **average)
 
 
-def fastest_precision() -> str:
+def fastest_precision() -> Literal["float32", "mixed_bfloat16"]:
     """Which policy convolves faster here: bfloat16 is half the time or twice it."""
-    seconds = {}
-    for policy in ("float32", "mixed_bfloat16"):
+    seconds: dict[Literal["float32", "mixed_bfloat16"], float] = {}
+    for policy in get_args(Literal["float32", "mixed_bfloat16"]):
         layer = keras.layers.Conv2D(64, 3, dtype=policy)
         images = keras.ops.ones((16, 32, 32, 64))
         times = []

@@ -49,17 +49,18 @@ def run(config: Config, directory: Path) -> None:
 def train(config: Config, stage: str, directory: Path, stage1: Path | None = None) -> Path:
     """Train one stage in a directory; the file of the finished model.
 
-    A directory with checkpoints is gone on with, one with a finished model is left as it is.
+    A directory with checkpoints is gone on with; one with a model that had as many steps as are
+    asked for is left as it is.
     """
     finished = directory / MODEL_FILE
-    if finished.exists():
-        _say(f"{stage}: finished before, {finished}")
-        return finished
     images, held_out = _images(config)
     chosen = config.optimiser
     batches = _batches(config, images)
     total = batches.steps_per_epoch * chosen.epochs
     total = min(total, chosen.train_steps or total)
+    if finished.exists() and (done := checkpoints.read(finished)[1]["step"]) >= total:
+        _say(f"{stage}: finished before, {done:,} steps, {finished}")
+        return finished
     warmup = _warmup_steps(config, stage, total)
     config = replace(config, optimiser=replace(chosen, latent_warmup_steps=warmup))
     learner = learners.make(config, stage, len(images), total - warmup)

@@ -1,7 +1,10 @@
 """Datasets keep their promises about splits and sizes; batches are a function of their number."""
 
+import importlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +108,62 @@ def test_npz_round_trip(tmp_path):
     assert len(data.arrays(f"npz:{path}", "all", 8)) == 8
 
 
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"train": pictures(2)}, "is ndarray; expected ImageArrays"),
+        ({"train": data.ImageArrays(pictures(2) / 255)}, "float64.*scale floats"),
+        ({"train": data.ImageArrays(pictures(2)[0])}, r"x\[None\]"),
+        (
+            {"a": data.ImageArrays(pictures(2)), "b": data.ImageArrays(pictures(2, 6))},
+            "6x6 and 8x8",
+        ),
+        ({"a": data.ImageArrays(pictures(2), np.zeros((3, 1), np.uint8))}, r"expected \(2, "),
+        ({"a": data.ImageArrays(pictures(2), np.full((2, 1), 2, np.uint8))}, "0 or 1"),
+        ({"a": data.ImageArrays(pictures(2), [[0], [1]])}, "is list"),
+        ({"a": data.ImageArrays(pictures(2), factors=np.zeros((2, 1), int))}, "expected floats"),
+        (
+            {"a": data.ImageArrays(pictures(2), np.zeros((2, 2), np.uint8), ("one",))},
+            "2 attributes but 1 names",
+        ),
+        ({"a": data.ImageArrays(pictures(2), None, ("one",))}, "give both or neither"),
+        (
+            {
+                "a": data.ImageArrays(pictures(2), np.zeros((2, 1), np.uint8)),
+                "b": data.ImageArrays(pictures(2)),
+            },
+            "differ in their attribute names",
+        ),
+        ({"all": data.ImageArrays(pictures(2))}, "'all' means all"),
+        ({0: data.ImageArrays(pictures(2))}, "no name of a split"),
+        ({}, "nothing to save"),
+        (None, "nothing to save"),
+    ],
+)
+def test_nothing_is_written_that_would_not_be_read(tmp_path, parts, words):
+    with pytest.raises(data.DataError, match=words):
+        data.write_npz(tmp_path / "set.npz", parts)
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_without_names_are_written_too(tmp_path):
+    labels = np.array([[0, 1], [1, 1]], np.uint8)
+    data.write_npz(tmp_path / "set.npz", {"train": data.ImageArrays(pictures(2), labels)})
+    read = data.arrays(f"npz:{tmp_path / 'set.npz'}", "train", 8)
+    assert np.array_equal(read.attributes, labels)
+    assert read.attribute_names == ("attribute_0", "attribute_1")
+
+
+def test_a_forbidden_npz_is_not_called_damaged(npz, monkeypatch):
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    name = npz(images=pictures(2))
+    monkeypatch.setattr(np, "load", forbidden)
+    with pytest.raises(data.DataError, match=r"set\.npz cannot be read: Permission denied\.$"):
+        data.splits(name)
+
+
 def test_npz_images_are_cropped_and_resized(npz):
     images = np.random.default_rng(0).integers(0, 256, (4, 12, 20, 3), dtype=np.uint8)
     name = npz(images=images)
@@ -133,8 +192,10 @@ def test_npz_accepts_byte_strings_and_unnamed_attributes(npz):
         ({"pictures": pictures(2)}, "no 'images' array but pictures"),
         ({"images": pictures(2) / 255}, "scale floats"),
         ({"images": pictures(2).astype(np.int64)}, "int64; expected uint8"),
-        ({"images": pictures(2)[..., 0]}, r"expected \(N, height, width, 3\)"),
-        ({"images": pictures(2)[..., :1]}, "three channels"),
+        ({"images": pictures(2)[..., 0]}, r"np\.repeat\(x\[\.\.\., None\], 3, axis=-1\)"),
+        ({"images": pictures(2)[0]}, r"expected \(N, height, width, 3\).*x\[None\]"),
+        ({"images": pictures(2)[..., :1]}, r"np\.repeat\(x, 3, axis=-1\)"),
+        ({"images": pictures(2)[:0]}, "is empty; save at least one"),
         ({"images": pictures(2), "split": np.array(["train"])}, "2 images but 1 entries"),
         ({"images": pictures(2), "split": np.array([0, 1])}, "row of strings"),
         ({"images": pictures(2), "attributes": np.zeros((3, 4), np.uint8)}, r"expected \(2"),
@@ -245,9 +306,27 @@ def test_broken_pictures_are_skipped_in_both_readings(folder, tmp_path):
 
 def test_a_single_picture_cannot_be_split(folder):
     name = folder(1)
+    assert data.splits(name) == ("all",)
     assert len(data.arrays(name, "all", 6)) == 1
-    with pytest.raises(data.DataError, match="use the split 'all'"):
+    with pytest.raises(data.DataError, match=r"single image.*add images, or read its split 'all'"):
         data.arrays(name, "train", 6)
+
+
+def test_a_single_image_of_an_npz_cannot_be_split(npz):
+    name = npz(images=pictures(1))
+    assert data.splits(name) == ("all",)
+    assert len(data.arrays(name, "all", 6)) == 1
+    with pytest.raises(data.DataError, match="single image"):
+        data.arrays(name, "test", 6)
+    assert data.splits(npz(images=pictures(2))) == ("train", "test", "all")
+
+
+def test_file_names_need_not_be_utf_8(folder, tmp_path):
+    name = folder(3)
+    (tmp_path / "pictures" / "000.png").rename(
+        os.fsdecode(bytes(tmp_path / "pictures") + b"/\xff.png")
+    )
+    assert sum(len(data.arrays(name, split, 6)) for split in ("train", "test")) == 3
 
 
 def test_crops_that_do_not_fit_are_named(folder):
@@ -261,16 +340,28 @@ def test_crops_that_do_not_fit_are_named(folder):
         (lambda: data.arrays("cifar10", "train", 32), "tfds:NAME, npz:PATH"),
         (lambda: data.arrays("npz:", "train", 32), "There is no dataset 'npz:'"),
         (lambda: data.arrays("procedural_faces", "valid", 32), "its splits are train, test"),
-        (lambda: data.arrays("procedural_faces", "train", 0), "1 or more"),
+        (lambda: data.arrays("procedural_faces", "train", 0), "size is 0"),
         (lambda: data.arrays("procedural_faces", "train", 32, crop=8), "leave crop out"),
         (lambda: data.arrays("procedural_faces", "train", 32, data_dir="x"), "leave it out"),
         (lambda: data.arrays("procedural_faces", "train", 32, limit=0), "limit is 0"),
         (lambda: data.arrays("celeb_a", "valid", 32), "train, validation, test"),
         (lambda: data.splits("images:/no/such/folder"), "no folder"),
+        (lambda: data.arrays(None), "dataset is None; give one of the names procedural_faces"),
+        (lambda: data.splits(None), "dataset is None"),
+        (lambda: data.arrays("procedural_faces", ["train"]), r"no split \['train'\]"),
+        (lambda: data.arrays("procedural_faces", limit=True), "limit is True"),
+        (lambda: data.arrays("procedural_faces", size=None), "size is None"),
+        (lambda: data.arrays("tfds:mnist", data_dir=3), "data_dir is 3"),
+        (lambda: data.epoch_order(-1, 0, 0), "count is -1"),
+        (lambda: data.epoch_order(4.0, 0, 0), "count is 4.0"),
+        (lambda: data.epoch_order([4], 0, 0), "count is"),
+        (lambda: data.Batches(pictures(4), 2).batch(-1), "step is -1"),
+        (lambda: data.Batches(pictures(4), 2).batch(1.9), "step is 1.9"),
+        (lambda: data.Batches(pictures(4), 2).dataset(0, 1.5), "stop is 1.5"),
     ],
 )
 def test_mistakes_in_names_and_settings(call, words):
-    with pytest.raises(data.DataError, match=words):
+    with pytest.raises(ValueError, match=words):
         call()
 
 
@@ -447,13 +538,34 @@ def test_masks_belong_to_the_example_not_the_batch():
         ({"batch_size": 5}, "do not fill a batch of 5"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"num_shards": 3}, "multiple of 3"),
-        ({"num_shards": 2, "shard_index": 2}, "expected 0 to 1"),
+        ({"num_shards": 2, "shard_index": 2}, "shard_index is 2; .* from 0 to 1"),
         ({"mask_distribution": "rectangles"}, "rectangle"),
+        ({"images": [0, 1]}, "Batches got list"),
+        ({"images": pictures(4)[:0], "drop_remainder": False}, "no images"),
+        ({"batch_size": 2.0}, "batch_size is 2.0"),
+        ({"num_shards": None}, "num_shards is None"),
+        ({"seed": None}, "seed is None"),
+        ({"seed": 0.5}, "seed is 0.5"),
+        ({"seed": "a"}, "seed is 'a'"),
     ],
 )
 def test_impossible_batches_are_refused_at_once(settings, words):
     with pytest.raises(ValueError, match=words):
         data.Batches(**{"images": pictures(4), "batch_size": 2, **settings})
+
+
+def test_the_benchmark_lines_up(monkeypatch, capsys):
+    """Every line's rate ends in the same column."""
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    benchmark = importlib.import_module("data_pipeline")
+    monkeypatch.setattr(benchmark, "our_times", lambda *_: (1, 1e-3, 1, 1))
+    monkeypatch.setattr(
+        sys, "argv", ["data_pipeline.py", "--size=16", "--batch=4", "--steps=20", "--images=64"]
+    )
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    assert len({line.index(" images/s") for line in lines}) == 1
 
 
 def test_numpy_route_does_not_import_tensorflow():

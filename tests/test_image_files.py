@@ -1,6 +1,7 @@
 """Whatever is in an image file, what comes out is its picture as 8-bit RGB, or one sentence."""
 
 import logging
+import os
 import struct
 import zlib
 
@@ -206,13 +207,97 @@ def test_resize_to_the_same_size_changes_nothing():
     [
         (np.zeros((8, 8, 3)), r"scale floats"),
         (np.zeros((8, 8, 3), np.int64), "int64; expected uint8"),
-        (np.zeros((8, 8), np.uint8), "three channels"),
-        (np.zeros((8, 8, 4), np.uint8), "three channels"),
+        (np.zeros((8, 8), np.uint8), r"np\.repeat\(x\[\.\.\., None\], 3, axis=-1\)"),
+        (np.zeros((2, 8, 8, 1), np.uint8), r"np\.repeat\(x, 3, axis=-1\)"),
+        (np.zeros((2, 8, 8, 4), np.uint8), r"with x\[\.\.\., :3\]"),
+        (np.zeros((2, 3, 8, 8), np.uint8), r"np\.moveaxis\(x, -3, -1\)"),
+        (np.zeros(3, np.uint8), r"\(3,\); expected \(\.\.\., height, width, 3\)\.$"),
+        (np.zeros((0, 8, 3), np.uint8), "0x8 pixels"),
+        ([[0]], "got list; expected a NumPy array.*np.asarray"),
+        (None, "got NoneType; expected a NumPy array"),
     ],
 )
 def test_resize_refuses_other_arrays(images, words):
     with pytest.raises(DataError, match=words):
         image_files.resize_antialiased(images, 4)
+
+
+def test_the_advice_on_channels_works():
+    """What each message says to do makes the very array acceptable."""
+    for shape in ((2, 8, 8), (2, 8, 8, 1), (2, 8, 8, 4), (2, 3, 8, 8)):
+        x = np.zeros(shape, np.uint8)
+        advice = image_files.rgb_hint(shape).rsplit("with ", 1)[1]
+        assert eval(advice, {"np": np, "x": x}).shape == (2, 8, 8, 3)
+
+
+@pytest.mark.parametrize("size", [16.0, "16", None, (16, 16), 0, True])
+def test_resize_takes_whole_sizes_only(size):
+    with pytest.raises(ValueError, match="give a whole number of at least 1"):
+        image_files.resize_antialiased(ramp(), size)
+
+
+@pytest.mark.parametrize(
+    ("image", "crop", "words"),
+    [
+        ([[0]], None, "got list"),
+        (None, None, "got NoneType"),
+        (ramp(), 4.0, "crop is 4.0"),
+        (ramp(), 0, "crop is 0"),
+        (ramp()[:0], None, "0x16 pixels"),
+        (ramp()[..., 0], None, r"image\[\.\.\., None\]"),
+    ],
+)
+def test_center_crop_refuses_what_it_cannot_cut(image, crop, words):
+    with pytest.raises(ValueError, match=words):
+        image_files.center_crop(image, crop)
+
+
+@pytest.mark.parametrize("call", [image_files.read_image, image_files.list_images])
+@pytest.mark.parametrize("path", [None, 3, ["a.png"]])
+def test_paths_are_text_or_paths(call, path):
+    with pytest.raises(ValueError, match=r"give it as text or as a pathlib\.Path"):
+        call(path)
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    """A link into its own ancestor is a cycle; two links to one folder would double its images."""
+    save(tmp_path, "elsewhere/a.png", ramp())
+    save(tmp_path, "pictures/own/b.png", ramp())
+    (tmp_path / "pictures/more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "pictures/more again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "pictures/own/up").symlink_to(tmp_path / "pictures")
+    root = tmp_path / "pictures"
+    found = [path.relative_to(root).as_posix() for path in image_files.list_images(root)]
+    assert found == ["more/a.png", "own/b.png"]
+
+
+@pytest.fixture
+def deny(monkeypatch):
+    """Closes folders of some names, which chmod cannot do to a test that runs as root."""
+    scandir = os.scandir
+
+    def close(*names):
+        def closed(path):
+            if os.path.basename(path) in names:
+                raise PermissionError(13, "Permission denied", str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", closed)
+
+    return close
+
+
+def test_unreadable_folders_are_counted_and_named(tmp_path, caplog, deny):
+    for name in ("a/1.png", "b/2.png", "c/3.png"):
+        save(tmp_path, name, ramp())
+    deny("a", "c")
+    assert [path.name for path in image_files.list_images(tmp_path)] == ["2.png"]
+    assert "2 folders" in caplog.text
+    for name in "ac":
+        assert f"{tmp_path / name} (Permission denied)" in caplog.text
+    deny(tmp_path.name)
+    with pytest.raises(DataError, match=f"no access to {tmp_path} "):
+        image_files.list_images(tmp_path)
 
 
 def test_listing_is_sorted_recursive_and_skips_what_is_hidden(tmp_path):
@@ -240,5 +325,8 @@ def test_broken_files_are_counted_named_and_skipped(tmp_path, caplog):
     caplog.clear()
     for path in paths:
         path.write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"None of 4 .*3\.png"):
+    with pytest.raises(DataError, match=r"All 4 .*3\.png"):
         list(image_files.read_squares(paths, 4))
+    with pytest.raises(DataError, match=r"The only image file cannot be read: .*3\.png"):
+        list(image_files.read_squares(paths[3:], 4))
+    assert not caplog.text  # said once, by the error

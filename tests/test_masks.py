@@ -86,6 +86,8 @@ def test_an_unknown_name_lists_the_valid_ones():
         masks.named("moth", 32)
     with pytest.raises(ValueError, match=r"masks\.sample"):
         masks.named("rectangle", 32)
+    with pytest.raises(ValueError, match=r"\['mouth'\]"):
+        masks.named(["mouth"], 32)
 
 
 # --- rectangles ----------------------------------------------------------------------------------
@@ -306,6 +308,7 @@ def test_a_fixed_mask_is_the_same_for_all():
         (("rectangle", 2, 32, 0.5), "seed is 0.5"),
         (("rectangle", 2, 32, 0, [1, 2, 3]), "3 examples for a batch of 2"),
         (("rectangle", 2, 32, 0, [1.0, 2.0]), r"examples is float64.*np\.arange"),
+        (("rectangle", 2, 32, 0, [-1, 2]), "examples has -1; give whole numbers from 0"),
         (("rectangle", 2, 32, 0, [[1], [2]]), r"examples is int64 of shape \(2, 1\)"),
         (("rectangle", 2, 32, 0, None, "white"), "white_is_hole or black_is_hole"),
     ],
@@ -345,11 +348,11 @@ def test_parse_gives_normalised_weights():
         ("rectangel", r"'rectangel'.*rectangle, published_rectangle.*center, eyes.*file:PATH"),
         ("", "Unknown mask ''"),
         ("rectangle,,brush", "Unknown mask ''"),
-        ("rectangle:0,brush", "weight '0'.*positive"),
-        ("rectangle:-1", "weight '-1'.*positive"),
+        ("rectangle:0,brush", "weight 0.0 .*positive"),
+        ("rectangle:-1", "weight -1.0 .*positive"),
         ("rectangle:half", "weight 'half'.*rectangle:0.6,brush:0.4"),
-        ("rectangle:nan", "weight 'nan'"),
-        ("rectangle:inf", "weight 'inf'"),
+        ("rectangle:nan", "weight nan"),
+        ("rectangle:inf", "weight inf"),
         ("rectangle:", "weight ''"),
         ("eye,eyes", "'eyes' is listed twice"),
         ("file:nowhere.png", "no mask file 'nowhere.png'"),
@@ -359,6 +362,38 @@ def test_parse_gives_normalised_weights():
 def test_bad_specifications_are_refused_early(specification, message):
     with pytest.raises(ValueError, match=message):
         masks.parse(specification)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: masks.Mixture(()), r"mixture of \(\); give one"),
+        (lambda: masks.Mixture(masks.Component("mouth")), "give one masks.Component or more"),
+        (lambda: masks.Mixture(("mouth",)), "holds masks.Component, not 'mouth'"),
+        (lambda: masks.Mixture([masks.Component("eye"), masks.Component("eyes")]), "listed twice"),
+        (lambda: masks.Component("mouht"), "'mouht'.*mouth"),
+        (lambda: masks.Component(["mouth"]), "Unknown mask"),
+        (lambda: masks.Component("mouth", 0), "weight 0 "),
+        (lambda: masks.Component("mouth", "1"), "weight '1'"),
+        (lambda: masks.Component("mouth", True), "weight True"),
+        (lambda: masks.Component("mouth", float("nan")), "weight nan"),
+        (lambda: masks.Component("file"), "A path goes with"),
+        (lambda: masks.Component("mouth", 1, "mask.png"), "A path goes with"),
+        (lambda: masks.Component("file", 1, "nowhere.png"), "no mask file 'nowhere.png'"),
+    ],
+)
+def test_mixtures_made_by_hand_are_checked(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_mixtures_made_by_hand_are_normalised():
+    """Unnormalised thresholds would leave the last component what is beyond 1: nothing."""
+    mixture = masks.Mixture([masks.Component("eye", 3), masks.Component("mouth", np.float32(1))])
+    assert mixture == masks.parse("eyes:0.75,mouth:0.25")
+    np.testing.assert_array_equal(
+        masks.sample(mixture, 50, 16, 0), masks.sample("eyes:3,mouth:1", 50, 16, 0)
+    )
 
 
 def test_files_in_specifications(tmp_path):
@@ -386,6 +421,10 @@ def test_a_sampler_reads_its_file_once(tmp_path):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
+        (None, r"context_mask is None; expected a float32 array \(height, width, 1\) [^:]*$"),
+        ("mouth", r"is 'mouth'; expected a float32 array [^:]*$"),
+        ([[1.0]], r"of type list; expected a float32.*np\.array\(mask, np\.float32\)"),
+        (np.array(["a"]), r"array of <U1; expected float32 [^:]*$"),
         (np.ones((8, 8, 1), bool), r"is bool.*astype\(np\.float32\) if True means observed"),
         (np.full((8, 8, 1), 255, np.uint8), r"is uint8.*\(mask < 128\)\.astype\(np\.float32\)"),
         (np.ones((8, 8, 1), np.uint8), r"is uint8.*use mask\.astype\(np\.float32\)"),
@@ -418,6 +457,8 @@ def test_describe_is_the_masked_fraction():
     assert masks.describe(masks.named("none", 32)) == 0
     both = np.stack([masks.named("all", 8), masks.named("top_half", 8)])
     assert masks.describe(both) == 0.75
+    with pytest.raises(ValueError, match=r"shape \(0, 8, 8, 1\); give at least one pixel"):
+        masks.describe(np.ones((0, 8, 8, 1), np.float32))
 
 
 def test_masks_need_no_tensorflow():

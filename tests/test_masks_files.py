@@ -145,12 +145,12 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path):
         masks.from_file(tmp_path / "nowhere.png", 8)
     text = tmp_path / "text.png"
     text.write_text("not a picture")
-    with pytest.raises(ValueError, match="cannot be read as a mask picture"):
+    with pytest.raises(ValueError, match=r"not a PNG.* or TIFF image; convert it"):
         masks.from_file(text, 8)
     grey(W * np.uint8(255)).save(tmp_path / "whole.png")
     cut = tmp_path / "cut.png"
     cut.write_bytes((tmp_path / "whole.png").read_bytes()[:60])
-    with pytest.raises(ValueError, match="cannot be read as a mask picture"):
+    with pytest.raises(ValueError, match="damaged"):
         masks.from_file(cut, 8)
     grey(W.astype(np.float32) - 2).save(tmp_path / "negative.tif")
     with pytest.raises(ValueError, match=r"values from -2 to -1.*8-bit grey PNG"):
@@ -161,3 +161,38 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path):
         masks.to_file(masks.named("nose", 8), tmp_path / "mask.jpg")
     with pytest.raises(ValueError, match="give one mask"):
         masks.to_file(masks.sample("nose", 2, 8, 0), tmp_path / "mask.png")
+
+
+def test_the_home_folder_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    mask = masks.named("mouth", 8)
+    masks.to_file(mask, "~/mask.png")
+    assert (tmp_path / "mask.png").exists()
+    np.testing.assert_array_equal(masks.from_file("~/mask.png", 8), mask)
+    np.testing.assert_array_equal(masks.sample("file:~/mask.png", 1, 8, 0)[0], mask)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (None, "path is None; give it as text"),
+        (3, "path is 3; give it as text"),
+        ("x" * 300, "File name too long"),
+        ("nul\0character.png", "no mask file"),
+        (".", "is a folder"),
+    ],
+)
+def test_impossible_paths_are_refused_in_one_sentence(path, words):
+    with pytest.raises(ValueError, match=words):
+        masks.from_file(path, 8)
+    if isinstance(path, str):
+        with pytest.raises(ValueError, match=words):
+            masks.parse(f"file:{path}")
+
+
+def test_other_formats_stay_closed(tmp_path):
+    """Pillow hands some of them, such as EPS, to external programs."""
+    grey(W * np.uint8(255)).convert("RGB").save(tmp_path / "mask.eps")
+    with pytest.raises(ValueError, match="not a PNG"):
+        masks.from_file(tmp_path / "mask.eps", 8)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import flags
 import run
-from csi_tf import config, masks, runs, summary
+from csi_tf import checks, config, masks, runs, summary
 from csi_tf.config import MODES
 from csi_tf.figures import contact_sheet
 
@@ -60,6 +61,108 @@ def test_the_flagfile_repeats_the_run(in_tmp_path):
         first, again, other = (Path(d, name).read_bytes() for d in ("one", "two", "three"))
         assert first == again, name
         assert first != other, name
+
+
+def picture(path: str, level: int = 0) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((20, 20, 3), level, np.uint8)).save(path)
+
+
+def test_the_flagfile_repeats_the_run_from_another_directory(in_tmp_path, monkeypatch):
+    for level in (0, 100, 200):
+        picture(f"at/pictures/{level}.png", level)
+    masks.to_file(masks.named("mouth", 32), "at/hole.png")
+    monkeypatch.chdir("at")
+    paths = ["--dataset=images:pictures", "--mask=file:hole.png:0.5,nose"]
+    assert main("--mode=data", "--run_dir=../one", "--stage1=../old", *paths) == 0
+    monkeypatch.chdir(in_tmp_path)
+    assert main("--flagfile=one/flagfile.txt", "--run_dir=two") == 0
+    for name in ("config.json", "flagfile.txt", "contact_sheet.png"):
+        assert Path("one", name).read_bytes() == Path("two", name).read_bytes(), name
+    recorded = config.Config.from_json(Path("one/config.json").read_text())
+    assert recorded.loop.stage1 == str(in_tmp_path / "old")
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["dataset=images:~/x", "data_dir=gs://bucket/x", "dataset=tfds:x/y", "mask=mouth,file:~/x.png"],
+)
+def test_paths_that_hold_everywhere_stay_as_they_are(flag, in_tmp_path, monkeypatch):
+    monkeypatch.setattr("flags.build._check_inputs", lambda config: None)
+    given = flags.parse(["run.py", "--mode=data", f"--{flag}"])
+    assert flag.split("=")[1] in (given.data.dataset, given.data.data_dir, given.masks.mask)
+
+
+def test_flagfiles_of_windows_editors(in_tmp_path):
+    """They put a byte order mark in front; absl would take the first line for no flag."""
+    Path("mine.cfg").write_text("\ufeff--filters=7\r\n--mode=data\r\n", encoding="utf-8")
+    assert flags.parse(["run.py", "--flagfile=mine.cfg"]).model.filters == 7
+    Path("mine.cfg").write_text("\ufeff# a comment\n--mode=data\n", encoding="utf-8")
+    assert flags.parse(["run.py", "--flagfile=mine.cfg"]) == CONFIG
+
+
+@pytest.mark.parametrize("line", ["--mode=data --limit=2", "--run_dir=here --noreverse"])
+def test_two_flags_on_a_line_are_told(line, in_tmp_path, capsys):
+    Path("mine.cfg").write_text(f"{line}\n")
+    assert main("--mode=data", "--flagfile=mine.cfg") == 2
+    assert f"'{line}' holds more than one flag; in a flagfile each has its own" in one_line(capsys)
+    assert os.listdir() == ["mine.cfg"]
+
+
+def test_paths_that_are_no_text_are_refused(in_tmp_path, capsys):
+    picture("pictures/a.png")
+    place = os.fsdecode(b"\xff")
+    os.rename("pictures", place)
+    for flag in ("--dataset=images:", "--run_dir="):
+        assert main("--mode=data", f"{flag}{place}") == 2
+        assert "is not UTF-8" in one_line(capsys)
+
+
+@pytest.mark.parametrize("split", [None, ["training", "val", "val"]])
+def test_a_sheet_of_images_without_a_training_split(split, in_tmp_path, capsys):
+    images = np.zeros((1 if split is None else 3, 16, 16, 3), np.uint8)
+    np.savez("set.npz", images=images, **({} if split is None else {"split": split}))
+    assert main("--mode=data", "--dataset=npz:set.npz", "--run_dir=here") == 0
+    assert f"Contact sheet of {len(images)} image" in capsys.readouterr().out
+
+
+def test_a_sheet_of_a_single_picture(in_tmp_path, capsys):
+    picture("pictures/a.png")
+    assert main("--mode=data", "--dataset=images:pictures", "--run_dir=here") == 0
+    assert "Contact sheet of 1 image: " in capsys.readouterr().out
+
+
+def test_keras_backends_that_do_not_run_are_refused_early(in_tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert main("--mode=summary", "--run_dir=here") == 2
+    assert "'torch'; set KERAS_BACKEND to one of tensorflow, jax" in one_line(capsys)
+    assert not Path("here").exists()
+    assert main("--mode=data", "--run_dir=here") == 0  # which needs no networks
+    capsys.readouterr()
+    monkeypatch.delenv("KERAS_BACKEND")
+    monkeypatch.setenv("KERAS_HOME", str(in_tmp_path))
+    Path("keras.json").write_text('{"backend": "openvino"}')
+    assert main("--mode=summary") == 2
+    assert "'openvino'" in one_line(capsys)
+    Path("keras.json").write_text('{"backend": "jax"}')
+    monkeypatch.setattr(checks.util, "find_spec", lambda name: None)
+    assert main("--mode=summary") == 2
+    assert "jax is not installed" in one_line(capsys)
+
+
+def test_the_backend_is_checked_before_anything_heavy_is_imported():
+    code = (
+        "import sys, run; run.main(['', '--mode=summary']);"
+        "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env=os.environ | {"KERAS_BACKEND": "torch"},
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert done.returncode == 0
 
 
 def test_summary_counts_and_measures(in_tmp_path, capsys):
@@ -189,6 +292,28 @@ def test_a_directory_in_use_is_refused(in_tmp_path, capsys):
     assert main("--mode=data", "--run_dir=here", "--limit=1") == 0
 
 
+def test_sigterm_leaves_nothing_behind(in_tmp_path, monkeypatch, capsys):
+    def write(config, directory):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal was ignored")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(contact_sheet, "write", write)
+    assert main("--mode=data", "--run_dir=here") == 128 + signal.SIGTERM
+    assert one_line(capsys) == "run.py: terminated\n"
+    assert not Path("here").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_failed_write_leaves_no_partial_file(in_tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    assert main("--mode=data", "--run_dir=here", "--limit=1") == 130
+    assert not Path("here").exists()
+
+
 def test_a_killed_process_lets_go(in_tmp_path):
     code = (
         "import os, signal\n"
@@ -219,7 +344,7 @@ def test_every_mode_exists():
     assert json.loads(CONFIG.to_json())["run"]["mode"] in config.MODES
 
 
-def test_sheet_shows_square_pixels_and_grey_holes():
+def test_sheet_shows_square_pixels_and_hatched_holes():
     """Found by its first pixel, each image is on the sheet exactly, every pixel a square."""
     size, scale = 16, 6
     image = np.arange(size * size * 3, dtype=np.uint32).reshape(1, size, size, 3)
@@ -237,19 +362,25 @@ def test_sheet_shows_square_pixels_and_grey_holes():
     np.testing.assert_array_equal(shown, enlarged)
     hole = (context_mask[0] == 0).repeat(scale, 0).repeat(scale, 1)[..., 0]
     np.testing.assert_array_equal(holed[~hole], enlarged[~hole])
-    grey = np.unique(holed[hole], axis=0)
-    assert len(grey) == 1
-    assert np.ptp(grey.astype(int)) < 10  # no hue that a picture might have
+    stripes = np.unique(holed[hole], axis=0).astype(int)
+    assert len(stripes) == 2
+    assert np.ptp(stripes, axis=1).max() < 10  # no hue that a picture might have
+    assert np.ptp(stripes, axis=0).min() > 64  # and a pattern that shows
 
 
 @pytest.mark.parametrize("size", [16, 32, 48, 128, 256])
 def test_sheet_has_room_at_every_size(size):
-    """Nothing is cut off at the right: the last column of pixels is margin."""
+    """Nothing is cut off at the right, where the margin is, and little of the width is empty."""
     count = contact_sheet.columns(size)
+    assert contact_sheet.steps(size) >= min(5, count - 1)
     assert count >= 3
     images = np.zeros((count, size, size, 3), np.uint8)
     rows = [contact_sheet.FactorRow("name", 0, 1, images[:1].repeat(contact_sheet.steps(size), 0))]
     masks = np.ones((count, size, size, 1), np.float32)
-    sheet = np.asarray(contact_sheet.draw("title", "subtitle", images, masks, rows))
-    assert (sheet[:, -32:] == 255).all()
-    assert (sheet[-16:] == 255).all()
+    for long in ("title", "a path of many letters/" * 40):
+        sheet = np.asarray(contact_sheet.draw(long, long, images, masks, rows))
+        assert (sheet[:, -32:] == 255).all()
+        assert (sheet[-16:] == 255).all()
+    black = np.flatnonzero((sheet == 0).all(axis=-1).any(axis=0))
+    # What is left over is less than half an image of the smallest kind.
+    assert sheet.shape[1] - 32 - black.max() < 48

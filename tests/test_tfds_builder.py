@@ -1,5 +1,6 @@
 """TFDS sources, exercised on data made here: nothing is downloaded."""
 
+import logging
 import os
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from csi_tf import data
 from csi_tf.data import tfds_builder
+from csi_tf.errors import RunFailed
 
 
 class TestProceduralFacesBuilder(tfds.testing.DatasetBuilderTestCase):
@@ -121,7 +123,8 @@ def test_impossible_downloads_say_how_to_use_a_local_copy(tmp_path, monkeypatch)
     with pytest.raises(data.DataError, match=r"no route to host.*img_align_celeba.*npz:PATH") as e:
         data.arrays("celeb_a", "train", 32, data_dir=str(tmp_path))
     assert "\n" not in str(e.value)
-    with pytest.raises(data.DataError, match=r"images:DIR"):
+    # A failure, not a mistake on the command line: another exit code.
+    with pytest.raises(RunFailed, match=r"images:DIR"):
         data.splits("tfds:cifar10", data_dir=str(tmp_path))
 
 
@@ -132,3 +135,19 @@ def test_unknown_and_unsuitable_datasets_are_named(prepared):
         data.arrays("tfds:procedural_faces/none", "train", 32, data_dir=prepared)
     with pytest.raises(data.DataError, match="its splits are train, test, all"):
         data.arrays("tfds:grey_frames", "validation", 32, data_dir=prepared)
+
+
+def test_a_download_is_announced_once_with_what_is_missing(tmp_path, monkeypatch, caplog):
+    """urllib3 warns of every attempt; the message names the folder that would do instead."""
+
+    def fail(self):
+        logging.getLogger("urllib3.connectionpool").warning("Retrying (Retry(total=4, ...")
+        raise ConnectionError("no route to host")
+
+    builder = type(tfds.builder("celeb_a", data_dir=tmp_path))
+    monkeypatch.setattr(builder, "download_and_prepare", fail)
+    with pytest.raises(data.DataError):
+        data.arrays("celeb_a", "train", 32, data_dir=str(tmp_path))
+    assert f"nor is there a folder img_align_celeba in {tmp_path}" in caplog.text
+    assert "Retrying" not in caplog.text
+    logging.getLogger("urllib3").setLevel(logging.NOTSET)

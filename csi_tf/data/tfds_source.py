@@ -3,7 +3,6 @@
 import difflib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -89,24 +88,15 @@ def _prepared(name: str, data_dir: str | None) -> Any:
             builder.data_dir,
             f", nor is there a folder img_align_celeba in {data_dir}" if own else "",
         )
+        connections = logging.getLogger("urllib3")  # which warns of each attempt that failed
+        level = connections.level
+        connections.setLevel(logging.ERROR)
         try:
-            with _quiet("urllib3"):
-                builder.download_and_prepare()
+            builder.download_and_prepare()
         except Exception as error:  # Servers, quotas, checksums and disks fail in countless types.
             raise DownloadError(_no_luck(name, error)) from error
+        connections.setLevel(level)  # not after a failure, as other threads may still be trying
     return builder
-
-
-@contextmanager
-def _quiet(library: str) -> Iterator[None]:
-    """Without a library's warnings, here of every single attempt that failed."""
-    noisy = logging.getLogger(library)
-    level = noisy.level
-    noisy.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        noisy.setLevel(level)
 
 
 def _no_luck(name: str, error: Exception) -> str:

@@ -167,7 +167,7 @@ def _shortened(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -
     half = len(words) // 2
     shown = words
     while font.getlength(shown) > _CONTENT:
-        half -= 1
+        half = half * 9 // 10
         shown = f"{words[:half]} ... {words[-half:]}"
     return shown
 
@@ -216,4 +216,4 @@ def write(config: Config, directory: Path) -> None:
     sheet.save(png, "PNG")
     path = directory / "contact_sheet.png"
     runs.write(path, png.getvalue())
-    print(f"Contact sheet of {len(images)} images: {path}")
+    print(f"Contact sheet of {len(images)} image{'s' * (len(images) > 1)}: {path}")

@@ -69,7 +69,7 @@ def _weight(value: Any) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not (number and math.isfinite(value) and value > 0):
         raise ValueError(
-            f"A mask weighs {value!r}, which is not a positive number; write weights like"
+            f"Mask weight {value!r} is not a positive number; write weights like"
             " rectangle:0.6,brush:0.4."
         )
     return float(value)
