@@ -67,10 +67,6 @@ class KL(Objective):
         kl = ops.mean(latent_statistics.gaussian_kl(mean, logvar))
         return self.beta * kl, {"kl": kl}
 
-    def check(self, batch_size: int) -> None:
-        super().check(batch_size)
-        _needs_weight(self.name, "beta", self.beta)
-
 
 @dataclass(frozen=True)
 class TotalCorrelation(_ComparesImages):
@@ -98,10 +94,6 @@ class InfoVAEMMD(_ComparesImages):
     ) -> tuple[Any, dict[str, Any]]:
         mmd = latent_statistics.mmd(z, prior_z)
         return self.weight * mmd, {"mmd": mmd}
-
-    def check(self, batch_size: int) -> None:
-        super().check(batch_size)
-        _needs_weight(self.name, "mmd_weight", self.weight)
 
 
 @dataclass(frozen=True)
@@ -201,11 +193,3 @@ def discriminator(latent_dim: int, seed: int) -> keras.Model:
             )
         )
     return keras.Sequential(layers, name="latent_discriminator")
-
-
-def _needs_weight(name: str, setting: str, weight: float) -> None:
-    if weight == 0:
-        raise ValueError(
-            f"objective {name} is without its weight: with {setting} 0 nothing shapes the latents;"
-            f" set {setting} above 0."
-        )

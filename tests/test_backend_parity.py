@@ -20,13 +20,13 @@ from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, mixture, receptive_fi
 assert keras.backend.backend() == sys.argv[3]
 given = np.load(sys.argv[1])
 found = {}
-for name, options in {
-    "paper": {},
-    "pixelcnnpp": {"activation": "concat_elu", "weight_norm": True},
-    "exact": {"field": (5, 9)},
-}.items():
-    reverse = ReversePixelCNN(2, 8, 5, **options)
-    forward = ForwardPixelCNN(2, 8, 3, **options)
+for name, blocks, options in (
+    ("paper", 2, {}),
+    ("pixelcnnpp", 1, {"activation": "concat_elu", "weight_norm": True}),
+    ("exact", 1, {"field": (5, 9)}),
+):
+    reverse = ReversePixelCNN(blocks, 8, 5, **options)
+    forward = ForwardPixelCNN(blocks, 8, 3, **options)
     features = reverse(given["image"], given["mask"])
     forward(given["image"], (features, given["maps"]))
     rng = np.random.default_rng(7)

@@ -152,14 +152,6 @@ def test_batches_of_one(name):
             objective.check(1)
 
 
-@pytest.mark.parametrize(
-    ("name", "setting"), [("info_vae_mmd", "mmd_weight"), ("beta_vae", "beta")]
-)
-def test_an_objective_needs_its_weight(name, setting):
-    with pytest.raises(ValueError, match=f"^objective {name} is without its weight.*{setting}"):
-        make(name, **{setting: 0}).check(64)
-
-
 def test_objectives_are_frozen():
     with pytest.raises(FrozenInstanceError):
         make("vae").beta = 2
