@@ -54,6 +54,11 @@ class Learner:
             self.config.model, self.stage
         )
 
+    @property
+    def undoes_bad_steps(self) -> bool:
+        """Whether a step on a batch that is not finite leaves no trace."""
+        return True
+
     def optimiser(self, warming_up: bool) -> Any:
         return self.optimisers["warmup" if warming_up else "main"]
 

@@ -40,6 +40,10 @@ class TensorFlowLearner(Learner):
             return 1, 0
         return resolver.cluster_spec().num_tasks("worker"), resolver.task_id
 
+    @property
+    def undoes_bad_steps(self) -> bool:
+        return self.strategy.num_replicas_in_sync == 1
+
     def step(self, batch: Arrays, warming_up: bool) -> dict[str, Any]:
         if warming_up not in self._compiled:
 
@@ -81,8 +85,10 @@ class TensorFlowLearner(Learner):
         replicas = context.num_replicas_in_sync
         alone = replicas == 1
         optimiser, variables = self.optimiser(warming_up), self.variables[warming_up]
-        everything = [v.value for v in self.named_variables().values()] if alone else []
-        before = [tf.identity(v) for v in everything]
+        # A step on a batch that is not finite must leave no trace. The forward pass itself moves
+        # BatchNorm statistics and dropout's counters; the rest moves in `update` only.
+        moving = [v.value for v in self.model.non_trainable_variables] if alone else []
+        before = [tf.identity(v) for v in moving]
 
         def gather(x: Any) -> Any:
             if alone:
@@ -111,12 +117,22 @@ class TensorFlowLearner(Learner):
             gradients, _ = tf.clip_by_global_norm(
                 gradients, self.config.optimiser.clip_norm, use_norm=norm
             )
-        # The optimiser adds up the gradients of the replicas, which are all the same by now.
-        optimiser.apply([g / replicas for g in gradients], variables)
+
+        def update() -> tf.Tensor:
+            # The optimiser adds up the gradients of the replicas, which are all the same by now.
+            optimiser.apply([g / replicas for g in gradients], variables)
+            if isinstance(self.objective, objectives.Adversarial):
+                return self._discriminator_step(scores.z, batch, replicas, gather)
+            return tf.zeros(())
+
+        if alone:
+            told = tf.cond(finite, update, lambda: tf.zeros(()))
+            for variable, old in zip(moving, before, strict=True):
+                variable.assign(tf.where(finite, variable, old))
+        else:  # replicas cannot meet inside a branch; there, a run that is stopped resumes instead
+            told = update()
         if isinstance(self.objective, objectives.Adversarial):
-            terms["discriminator"] = self._discriminator_step(scores.z, batch, replicas, gather)
-        for variable, old in zip(everything, before, strict=True):
-            variable.assign(tf.where(finite, variable, old))
+            terms["discriminator"] = told
         share_of_one = 1.0 / replicas
         terms["gradient_norm"] = norm * share_of_one
         terms["finite"] = tf.cast(finite, tf.float32) * share_of_one

@@ -66,6 +66,11 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     learner = learners.make(config, stage, len(images), total - warmup)
     if learner.objective is not None:
         learner.objective.check(chosen.batch_size)
+    if config.loop.nan_policy == "skip" and not learner.undoes_bad_steps:
+        raise ValueError(
+            "nan_policy skip needs one device, where a bad step can be undone: use stop, and go"
+            " on from the last checkpoint, or --devices=one."
+        )
     workers, worker = learner.workers  # type: ignore[attr-defined]
     batches = replace(batches, num_shards=workers, shard_index=worker)
     start = _resume(learner, config, directory)
@@ -153,12 +158,12 @@ class _Loop:
         if self.loop.nan_policy == "skip":
             self.skipped += 1
             return
-        # The state is that before this batch: what was wrong with it was undone in the step.
-        self._save(step - 1)
+        if self.learner.undoes_bad_steps:  # the state is that before this batch
+            self._save(step - 1)
         bad = [name for name, value in terms.items() if not np.isfinite(np.asarray(value))]
         raise RunFailed(
             f"step {step} of {self.learner.stage} is not finite in {', '.join(bad)}"
-            f"{self._culprit(batch)}; the state before it is saved in {self.directory}. Lower"
+            f"{self._culprit(batch)}; the last good state is saved in {self.directory}. Lower"
             " --learning_rate, set --clip_norm, or pass over such batches with --nan_policy=skip"
         )
 
