@@ -240,6 +240,8 @@ class Config(_Settings):
             for name in ours.keys() - {"epochs", "train_steps"}:
                 if ours[name] != theirs[name]:
                     found.append(f"{name}={ours[name]} and not {theirs[name]}")
+        if self.run.seed != other.run.seed:
+            found.append(f"seed={self.run.seed} and not {other.run.seed}")
         return sorted(found)
 
     def to_json(self) -> str:

@@ -94,10 +94,10 @@ class Learner:
 
     def load(self, arrays: Arrays) -> None:
         named = self.named_variables()
-        # Backends count steps in integers of their own.
+        # Backends keep steps and seeds in integers of their own.
         arrays = {
             name: array.astype(named[name].dtype)
-            if name in named and array.dtype.kind == "i" and array.shape == ()
+            if name in named and array.dtype.kind in "iu"
             else array
             for name, array in arrays.items()
         }
@@ -109,7 +109,11 @@ class Learner:
         """The model's weights to export: averaged where --ema is on."""
         with self.averaged():
             named = models.named_weights(self.model)
-            return {name: np.asarray(variable.numpy()) for name, variable in named.items()}
+            return {
+                name: np.asarray(variable.numpy())
+                for name, variable in named.items()
+                if not name.startswith("dropout_seed")  # nothing is dropped in use
+            }
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -37,8 +37,12 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
         raise ValueError(f"{path} is a checkpoint of something else than a model of csi-tf.")
     config = Config.from_json(info["config"])
     network = stages.model_config(config.model, info["stage"])
-    model = models.make(network, config.data.image_size, config.run.seed)
-    named = models.named_weights(model)
+    model = CSIModel(network, config.data.image_size, name="csi")
+    named = {
+        name: variable
+        for name, variable in models.named_weights(model).items()
+        if not name.startswith("dropout_seed")
+    }
     try:
         weights = checkpoints.import_half(weights)
         checkpoints.match(weights, named)

@@ -13,9 +13,6 @@ from rich.table import Table
 from csi_tf import runs
 from csi_tf.config import Config, ModelConfig
 
-# Maps of the decoder, Y^z (Table 1)
-DECODER_CHANNELS = 32
-
 
 @dataclass(frozen=True)
 class NetworkRow:
@@ -36,7 +33,7 @@ def pixel_cnns(model: ModelConfig, size: int) -> list[NetworkRow]:
         "weight_norm": model.weight_norm,
         "field": field,
     }
-    maps = [DECODER_CHANNELS] * model.latents + [model.reverse_features] * model.reverse
+    maps = [model.encoder_filters] * model.latents + [model.reverse_features] * model.reverse
     if model.conditioning == "published":
         maps = [1, *maps]
     forward = ForwardPixelCNN(

@@ -144,7 +144,7 @@ class TensorFlowLearner(Learner):
         objective, optimiser = self.objective, self.optimisers["discriminator"]
         assert isinstance(objective, objectives.Adversarial)
         weights = objective.discriminator.trainable_variables
-        z, noise = gather(z), gather(batch["discriminator_noise"])
+        z, noise = gather(z), gather(tf.identity(batch["discriminator_noise"]))
         with tf.GradientTape() as tape:
             loss = objective.discriminator_loss(z, noise) / replicas
         optimiser.apply(tape.gradient(loss, weights), weights)

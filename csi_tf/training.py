@@ -4,6 +4,7 @@ run        a mode: stage one, stage two, both, or all in one stage
 train      one stage in one directory, from scratch or from where it was stopped
 """
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -32,6 +33,11 @@ STEPS_TO_ESTIMATE = 10
 def run(config: Config, directory: Path) -> None:
     """What --mode says."""
     if config.optimiser.precision == "auto":
+        if os.environ.get("TF_CONFIG"):
+            raise ValueError(
+                "precision auto is for one process: name --precision=float32 or mixed_bfloat16, the"
+                " same for all workers of TF_CONFIG"
+            )
         fastest = learners.fastest_precision()
         _say(f"precision: {fastest} is faster here")
         config = replace(config, optimiser=replace(config.optimiser, precision=fastest))
@@ -74,6 +80,11 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     workers, worker = learner.workers  # type: ignore[attr-defined]
     batches = replace(batches, num_shards=workers, shard_index=worker)
     start = _resume(learner, config, directory)
+    if start > total:
+        raise ValueError(
+            f"{directory} has had {start:,} steps already, more than the {total:,} asked for:"
+            " choose another --run_dir, or more --train_steps."
+        )
     if start == 0 and stage1 is not None:
         _start_from(learner, stage1, config.loop.stage2_init)
     chief = worker == 0
@@ -297,10 +308,17 @@ def _resume(learner: Learner, config: Config, directory: Path) -> int:
 
 def _start_from(learner: Learner, stage1: Path, init: str) -> None:
     weights, info = checkpoints.read(stage1)
+    if info.get("stage") != "stage1":
+        raise ValueError(
+            f"{stage1} holds a {info.get('stage', 'strange')} model: --stage1 takes a finished"
+            " stage one."
+        )
     theirs = Config.from_json(info["config"])
     ours = learner.config
     for group, name in (
         ("data", "image_size"),
+        ("model", "latents"),
+        ("model", "hole_fill"),
         ("model", "latent_dim"),
         ("model", "encoder_filters"),
         ("model", "filters"),
@@ -323,12 +341,14 @@ def _start_from(learner: Learner, stage1: Path, init: str) -> None:
 
 def _stage_one(config: Config, directory: Path) -> Path:
     """The stage one to start from: the one named, the newest that fits, or one trained now."""
-    if (directory / "checkpoints").exists():  # a stage two to go on with has its weights already
+    if (
+        checkpoints.latest(directory / "checkpoints") is not None
+    ):  # a stage two to go on with has its weights already
         return directory / "checkpoints"
     named = config.loop.stage1
     if named is not None:
         path = Path(named).expanduser()
-        candidates = [path, path / MODEL_FILE, path / "stage1" / MODEL_FILE]
+        candidates = [path, path / "stage1" / MODEL_FILE, path / MODEL_FILE]
         for candidate in candidates:
             if candidate.is_file():
                 return candidate
@@ -344,8 +364,12 @@ def _stage_one(config: Config, directory: Path) -> Path:
         for path in parent.glob(pattern)
     }
     for path in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-        info = checkpoints.read(path)[1]
-        if info["stage"] == "stage1" and _fits(config, Config.from_json(info["config"])):
+        try:
+            info = checkpoints.read(path)[1]
+            fits = info["stage"] == "stage1" and _fits(config, Config.from_json(info["config"]))
+        except (OSError, ValueError, KeyError):  # somebody else's file, or an older program's
+            continue
+        if fits:
             _say(f"stage2: the newest stage one with these settings is {path}")
             return path
     _say("stage2: no finished stage one with these settings under runs/; training it first")

@@ -206,6 +206,8 @@ def test_stage_two_finds_the_newest_stage_one_with_its_settings(tmp_path):
     training.run(config, tmp_path / "a")
     training.run(other, tmp_path / "b")
     asked = replace(config, run=replace(config.run, mode="stage2"))
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / training.MODEL_FILE).write_bytes(b"somebody else's file of this name")
     assert training._stage_one(asked, tmp_path / "c") == tmp_path / "a" / training.MODEL_FILE
     named = replace(asked, loop=replace(asked.loop, stage1=str(tmp_path / "b")))
     with pytest.raises(ValueError, match="has filters 7, stage two is asked for 6"):
@@ -213,6 +215,24 @@ def test_stage_two_finds_the_newest_stage_one_with_its_settings(tmp_path):
     missing = replace(asked, loop=replace(asked.loop, stage1=str(tmp_path / "nowhere")))
     with pytest.raises(ValueError, match="no finished stage one in"):
         training.run(missing, tmp_path / "e")
+
+
+def test_a_stage_two_is_no_stage_one(tmp_path):
+    config = tiny.config("one_stage", optimiser={"train_steps": 2})
+    training.run(config, tmp_path / "one_stage")
+    asked = replace(config, run=replace(config.run, mode="stage2"))
+    named = replace(asked, loop=replace(asked.loop, stage1=str(tmp_path / "one_stage")))
+    with pytest.raises(ValueError, match="holds a one_stage model"):
+        training.run(named, tmp_path / "two")
+
+
+def test_more_steps_go_on_and_fewer_are_refused(tmp_path):
+    training.run(tiny.config(optimiser={"train_steps": 2}), tmp_path)
+    training.run(tiny.config(optimiser={"train_steps": 3}), tmp_path)
+    assert checkpoints.read(tmp_path / training.MODEL_FILE)[1]["step"] == 3
+    (tmp_path / training.MODEL_FILE).unlink()
+    with pytest.raises(ValueError, match="has had 3 steps already"):
+        training.run(tiny.config(optimiser={"train_steps": 2}), tmp_path)
 
 
 def spoil(monkeypatch, at):
