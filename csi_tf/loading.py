@@ -1,4 +1,4 @@
-"""A trained model from its run directory or its one file, without any of the training code."""
+"""A trained model from its run directory or its one file, without the training loop."""
 
 import os
 from pathlib import Path
