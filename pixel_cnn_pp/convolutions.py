@@ -72,10 +72,11 @@ class CausalConv(keras.layers.Layer):
     def call(self, x):
         if self.weight_norm and _initialising:
             self._initialise_from(x)
-        y = self._convolve(x, self._effective_kernel())
+        y = self._convolve(x, self.effective_kernel())
         return y + ops.cast(self.bias, y.dtype) if self.use_bias else y
 
-    def _effective_kernel(self):
+    def effective_kernel(self):
+        """What the input is convolved with: the kernel, or its direction times the gain."""
         if not self.weight_norm:
             return self.kernel
         kernel = ops.cast(self.kernel, "float32")
@@ -93,7 +94,7 @@ class CausalConv(keras.layers.Layer):
 
     def _initialise_from(self, x):
         self.gain.assign(ops.ones_like(self.gain))
-        y = ops.cast(self._convolve(x, self._effective_kernel()), "float32")
+        y = ops.cast(self._convolve(x, self.effective_kernel()), "float32")
         mean, variance = ops.moments(y, axes=(0, 1, 2))
         gain = self.init_scale * ops.rsqrt(variance + 1e-10)
         self.gain.assign(gain)

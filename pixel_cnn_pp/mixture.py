@@ -49,7 +49,11 @@ def unpack(raw) -> MixtureParams:
             f"params has {channels} channels, expected {CHANNELS_PER_MIXTURE} for each mixture "
             "component (10, 20, 30, ...), as ForwardPixelCNN returns them."
         )
-    k = channels // CHANNELS_PER_MIXTURE
+    return _split(raw)
+
+
+def _split(raw) -> MixtureParams:
+    k = raw.shape[-1] // CHANNELS_PER_MIXTURE
     raw = ops.cast(raw, "float32")
     colours = ops.reshape(raw[..., k:], (*ops.shape(raw)[:-1], 3, 3 * k))
     return MixtureParams(
@@ -115,15 +119,29 @@ def draw(params, uniforms, truncation: float | None = 1.0) -> Draw:
     the means themselves and None the whole distribution.
     """
     params = _parameters(params)
+    k = params.logits.shape[-1]
+    _check_uniforms(uniforms, params, k)
+    return combine(params, noise(uniforms, truncation))
+
+
+def noise(uniforms, truncation: float | None = 1.0):
+    """What a draw needs besides the parameters: (..., K + 3) uniforms -> K Gumbel numbers and three
+    logistic ones, these within `truncation`."""
     if truncation is not None and not (isinstance(truncation, int | float) and truncation >= 0):
         raise ValueError(
             f"truncation is {truncation!r}, expected None (no truncation) or 0 or more."
         )
-    k = params.logits.shape[-1]
-    _check_uniforms(uniforms, params, k)
     uniforms = ops.clip(ops.cast(uniforms, "float32"), 2.0**-25, 1 - 2.0**-24)
-    chosen = _choose(params, uniforms[..., :k])
-    offsets = ops.exp(chosen.log_scales) * _truncated_logistic(uniforms[..., k:], truncation)
+    gumbel = -ops.log(-ops.log(uniforms[..., :-3]))
+    return ops.concatenate([gumbel, _truncated_logistic(uniforms[..., -3:], truncation)], axis=-1)
+
+
+def combine(params, noise) -> Draw:
+    """Parameters and `noise` -> a draw. Takes any leading axes, unlike `draw`."""
+    if not isinstance(params, MixtureParams):
+        params = _split(params)
+    chosen = _choose(params, noise[..., :-3])
+    offsets = ops.exp(chosen.log_scales) * noise[..., -3:]
 
     # A network trained on 8-bit values is fed 8-bit values: green leans on the rounded red.
     red = chosen.means[..., 0] + offsets[..., 0]
@@ -268,9 +286,8 @@ def _log_mix(logits, per_component):
     return ops.logsumexp(logits + per_component, axis=-1) - ops.logsumexp(logits, axis=-1)
 
 
-def _choose(params: MixtureParams, uniforms) -> MixtureParams:
+def _choose(params: MixtureParams, gumbel) -> MixtureParams:
     """The parameters of one component per pixel, picked by Gumbel-max."""
-    gumbel = -ops.log(-ops.log(uniforms))
     picked = ops.argmax(params.logits + gumbel, axis=-1)
     one_hot = ops.one_hot(picked, params.logits.shape[-1], dtype="float32")[..., None, :]
     return MixtureParams(picked, *(ops.sum(part * one_hot, axis=-1) for part in params[1:]))

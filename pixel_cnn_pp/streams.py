@@ -45,7 +45,7 @@ class TwoStreams(keras.layers.Layer):
         }
         plan = Plan.exact(blocks, *field) if field else Plan.published(blocks)
         self.plan = plan
-        self.activation = activation
+        self.activation, self.conditioning_form = activation, conditioning_form
         conv = {"weight_norm": weight_norm, "dtype": self.dtype_policy}
         self.first_down = CausalConv(filters, plan.first_down, DOWN, name="first_down", **conv)
         self.first_row = CausalConv(filters, plan.first_row, DOWN, name="first_row", **conv)
