@@ -67,18 +67,19 @@ def draws(
 
 
 def _naive(network, images, mask, maps, noise, given, progress) -> mixture.Draw:
-    run = _one_pass(network)
     if given is not None:
-        fed = ops.convert_to_tensor(np.where(mask == 1, images, given))
-        return mixture.Draw(*map(np.asarray, mixture.combine(run(fed, maps), noise)))
+        raw = network(np.where(mask == 1, images, given), maps or None)
+        return mixture.Draw(*map(np.asarray, mixture.combine(raw, noise)))
+    run = _one_pass(network)
+    noise = ops.convert_to_tensor(noise)
     hole = mask[..., 0] != 1
     image = np.where(mask == 1, images, np.float32(0))
     exact = np.copy(image)
     rows = np.flatnonzero(hole.any(axis=(0, 2)))
     for done, row in enumerate(rows, 1):
         for column in np.flatnonzero(hole[:, row].any(axis=0)):
-            raw = run(ops.convert_to_tensor(image), maps)[:, row, column]
-            drawn = mixture.combine(raw, noise[:, row, column])
+            place = ops.convert_to_tensor(np.array([row, column], "int32"))
+            drawn = run(ops.convert_to_tensor(image), maps, noise, place)
             for array, values in zip((image, exact), drawn, strict=True):
                 here = hole[:, row, column, None]
                 array[:, row, column] = np.where(here, values, array[:, row, column])
@@ -91,18 +92,24 @@ _passes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def _one_pass(network):
-    """(images, maps) -> the network's outputs, compiled once for each shape."""
+    """(images, maps, noise, place) -> the draw of one pixel; compiled once for each shape."""
     if network not in _passes:
 
-        def run(images, maps):
-            return network(images, maps or None)
+        def run(images, maps, noise, place):
+            def here(x):
+                return ops.slice(
+                    x, (0, place[0], place[1], 0), (images.shape[0], 1, 1, x.shape[-1])
+                )
+
+            drawn = mixture.combine(here(network(images, maps or None)), here(noise))
+            return mixture.Draw(*(each[:, 0, 0] for each in drawn))
 
         if keras.backend.backend() == "jax":
             _passes[network] = run
         else:
             import tensorflow as tf
 
-            _passes[network] = tf.function(run)
+            _passes[network] = tf.function(run, autograph=False)
     return _passes[network]
 
 
