@@ -41,10 +41,14 @@ format: venv  ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: venv  ## resolve requirements/dev.lock anew
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	  --no-emit-index-url --no-header --no-annotate --upgrade --quiet -o requirements/dev.lock
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--no-emit-index-url --no-header --no-annotate --upgrade --quiet
+
+lock: venv  ## resolve requirements/*.lock anew
+	$(BIN)/python -m pip install --quiet --upgrade uv
+	$(COMPILE) --extra dev -o requirements/dev.lock
+	$(COMPILE) --extra jax --excludes requirements/jax.excludes \
+	  --constraints requirements/dev.lock -o requirements/jax.lock
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

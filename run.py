@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -11,14 +12,11 @@ from types import FrameType
 
 import flags
 from csi_tf import checks, runs
-from csi_tf.config import MODES, Config
-from csi_tf.errors import RunFailed, Stopped
+from csi_tf.commands import Command, output
+from csi_tf.config import MODES
+from csi_tf.errors import RunFailed, Stopped, Terminated
 
 USAGE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143  # exit codes
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, after which a run tidies up as after Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,11 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(page)
             return 0
         with _terminable():
-            _run(flags.parse(argv))
-        return 0
-    except Stopped as stopped:
-        return _stop(stopped, stopped.exit_code)
-    except _Terminated:
+            return _run(argv)
+    except Terminated:
         return _stop("terminated", TERMINATED)
     except KeyboardInterrupt:
         return _stop("interrupted", INTERRUPTED)
@@ -48,13 +43,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stop(error, USAGE)
 
 
-def _run(config: Config) -> None:
-    module, function = MODES[config.run.mode].split(":")
-    if config.run.mode != "data":
+def _run(argv: Sequence[str]) -> int:
+    settings = flags.parse(argv)
+    if isinstance(settings, Command):
+        mode, opened = settings.mode, output.open_directory(settings)
+        called, flag, given = "Output", "output", settings.output
+    else:
+        mode, opened = (
+            settings.run.mode,
+            runs.open_directory(settings, flags.flagfile_text(settings)),
+        )
+        called, flag, given = "Run", "run_dir", settings.run.run_dir
+    module, function = MODES[mode].split(":")
+    if mode != "data":
         checks.keras_backend()
-    with runs.open_directory(config, flags.flagfile_text(config)) as directory:
-        print(f"Run directory: {directory}", flush=True)
-        getattr(importlib.import_module(module), function)(config, directory)
+    with opened as directory:
+        print(f"{called} directory: {directory}", flush=True)
+        try:
+            getattr(importlib.import_module(module), function)(settings, directory)
+        except Stopped as stopped:
+            place = [f"--{flag}={directory}"] if given is None else []
+            again = shlex.join(["python", *argv, *place])
+            return _stop(f"{stopped} in {directory}; to go on: {again}", stopped.exit_code)
+    return 0
 
 
 @contextmanager
@@ -62,7 +73,7 @@ def _terminable() -> Iterator[None]:
     """SIGTERM raises; training, which saves before it ends, has a handler of its own."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
+        raise Terminated
 
     before = signal.getsignal(signal.SIGTERM)
     with suppress(ValueError):  # only the main thread may have handlers

@@ -6,28 +6,27 @@ anywhere is noticed. The file's name carries the step and the metric: the newest
 directory are known from a listing, and there is no index that could disagree with the files.
 """
 
-import errno
 import hashlib
 import json
 import math
 import operator
 import os
 import re
-import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from csi_tf import files
 
 Arrays = dict[str, np.ndarray]
 Info = dict[str, Any]
 
 SUFFIX = ".safetensors"
 WHICH = ("latest", "best")
-_PARTIAL = ".partial"
 _NAME = re.compile(r"step-(\d+)(?:-metric-(-?[\d.]+(?:e[-+]\d+)?))?" + re.escape(SUFFIX))
 
 _WIDTHS = {"float": (64, 32, 16), "int": (64, 32, 16, 8), "uint": (64, 32, 16, 8)}
@@ -42,7 +41,7 @@ _DIGEST = slice(8 + len(_OPENING), 8 + len(_OPENING) + 64)
 _NO_DIGEST = b"0" * 64  # in its place while the digest is computed
 
 
-class CheckpointError(OSError):
+class CheckpointError(files.FileError):
     """A checkpoint that cannot be written or read, in one sentence."""
 
 
@@ -77,7 +76,7 @@ def save(
         raise ValueError(f"step must be at least 0 and keep at least 1, not {step} and {keep}")
     with _explained(f"cannot save a checkpoint in {directory}"):
         directory.mkdir(parents=True, exist_ok=True)
-        for leftover in directory.glob(f"step-*{SUFFIX}{_PARTIAL}"):
+        for leftover in directory.glob(f"step-*{SUFFIX}{files.PARTIAL}"):
             leftover.unlink(missing_ok=True)
         before = _listing(directory)
         for found in before:
@@ -136,24 +135,8 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], info: Mapping
     path = Path(path)
     chunks = _encoded(arrays, info)
     size = sum(chunk.nbytes for chunk in chunks)
-    partial = path.with_name(path.name + _PARTIAL)
     with _explained(f"cannot write checkpoint {path} ({math.ceil(size / 1e6)} MB)"):
-        try:
-            with partial.open("wb") as file:
-                file.writelines(chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
-        if sys.platform != "win32":  # elsewhere a new name is safe only when its directory is
-            descriptor = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        files.replace(path, chunks)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Arrays, Info]:
@@ -287,14 +270,5 @@ def _kind(value: Any) -> str:
     return f"{getattr(value.dtype, 'name', value.dtype)} {tuple(value.shape)}"
 
 
-@contextmanager
-def _explained(problem: str) -> Iterator[None]:
-    """An OSError of the system as one sentence, with what to do about a full disk."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "; make room there and go on: earlier checkpoints are whole" if is_full else ""
-        raise CheckpointError(f"{problem}: {error.strerror or error}{advice}") from error
+def _explained(problem: str) -> AbstractContextManager[None]:
+    return files.explained(problem, CheckpointError, " and go on: earlier checkpoints are whole")

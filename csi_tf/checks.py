@@ -58,8 +58,12 @@ def keras_backend() -> None:
         raise ValueError(
             f"The Keras backend is {chosen!r}; set KERAS_BACKEND to one of {', '.join(BACKENDS)}."
         )
-    if util.find_spec(chosen) is None:
-        raise ValueError(f"The Keras backend {chosen} is not installed; install it with pip.")
+    there = [backend for backend in BACKENDS if util.find_spec(backend) is not None]
+    if chosen not in there:
+        other = f", or set KERAS_BACKEND={there[0]}" if there else ""
+        raise ValueError(
+            f"The Keras backend {chosen} is not installed; install it with pip{other}."
+        )
 
 
 def _configured_backend() -> str:

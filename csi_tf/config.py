@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hin
 
 from pixel_cnn_pp import receptive_field
 
-# What each --mode calls, as module:function(config, run directory); imported when picked.
+# What each --mode calls, as module:function(settings, directory); imported when picked.
 MODES = {
     "data": "csi_tf.figures.contact_sheet:write",
     "summary": "csi_tf.summary:write",
@@ -21,8 +21,15 @@ MODES = {
     "one_stage": "csi_tf.training:run",
     "train": "csi_tf.training:run",
     "demo": "csi_tf.demo:run",
+    "inpaint": "csi_tf.commands.run:run",
+    "traverse": "csi_tf.commands.run:run",
+    "reconstruct": "csi_tf.commands.run:run",
+    "sample": "csi_tf.commands.run:run",
 }
-TRAINING_MODES = ("stage1", "stage2", "one_stage", "train", "demo")
+# Those that use a finished model: their settings are not a Config but csi_tf.commands.Command.
+COMMANDS = ("inpaint", "traverse", "reconstruct", "sample")
+STAGE_TWO_MODES = ("stage2", "train", "demo")
+TRAINING_MODES = ("stage1", "one_stage", *STAGE_TWO_MODES)
 
 # TC and MMD are of a set of images, not of one.
 COMPARES_IMAGES = ("beta_tcvae", "factor_vae", "info_vae_mmd", "info_beta_tcvae")
@@ -36,7 +43,7 @@ DEFAULT_BETA = {
 
 
 @dataclass(frozen=True)
-class _Settings:
+class CheckedSettings:
     """Checks every field's type, then whatever `check` adds."""
 
     def __post_init__(self) -> None:
@@ -63,21 +70,22 @@ class _Settings:
 
 
 @dataclass(frozen=True)
-class RunConfig(_Settings):
+class RunConfig(CheckedSettings):
     mode: str
     run_dir: str | None = None
     seed: int = 0
     preset: str | None = None
 
     def check(self) -> None:
-        self._require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}")
+        modes = [mode for mode in MODES if mode not in COMMANDS]
+        self._require(self.mode in modes, "mode", f"one of {', '.join(modes)}")
         self._require(self.run_dir != "", "run_dir", "the name of a directory")
         # Generators of other libraries take 32-bit seeds.
         self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
 
 
 @dataclass(frozen=True)
-class DataConfig(_Settings):
+class DataConfig(CheckedSettings):
     dataset: str = "procedural_faces"
     image_size: int = 32
     data_dir: str | None = None
@@ -91,13 +99,13 @@ class DataConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class MaskConfig(_Settings):
+class MaskConfig(CheckedSettings):
     mask: str = "rectangle"
     mask_convention: Literal["white_is_hole", "black_is_hole"] = "white_is_hole"
 
 
 @dataclass(frozen=True)
-class ModelConfig(_Settings):
+class ModelConfig(CheckedSettings):
     latent_dim: int = 32
     encoder_filters: int = 32
     filters: int = 100
@@ -134,7 +142,7 @@ class ModelConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class ObjectiveConfig(_Settings):
+class ObjectiveConfig(CheckedSettings):
     objective: Literal[
         "vae", "beta_vae", "beta_tcvae", "factor_vae", "info_vae_mmd", "aae", "info_beta_tcvae"
     ] = "info_vae_mmd"
@@ -159,7 +167,7 @@ class ObjectiveConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class OptimiserConfig(_Settings):
+class OptimiserConfig(CheckedSettings):
     learning_rate: float = 1e-4
     batch_size: int = 64
     epochs: int = 200
@@ -185,7 +193,7 @@ class OptimiserConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class LoopConfig(_Settings):
+class LoopConfig(CheckedSettings):
     stage1: str | None = None
     stage2_init: Literal["paper", "published"] = "paper"
     log_every: int = 50
@@ -200,11 +208,12 @@ class LoopConfig(_Settings):
 
     def check(self) -> None:
         self._at_least(1, "log_every", "validate_every", "validation_images")
-        self._at_least(1, "panel_every", "checkpoint_every", "keep_checkpoints")
+        self._at_least(1, "checkpoint_every", "keep_checkpoints")
+        self._at_least(0, "panel_every")
 
 
 @dataclass(frozen=True)
-class Config(_Settings):
+class Config(CheckedSettings):
     """All settings of a run."""
 
     run: RunConfig
@@ -216,7 +225,11 @@ class Config(_Settings):
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def check(self) -> None:
-        if self.objective.objective in COMPARES_IMAGES and self.optimiser.batch_size < 2:
+        if (
+            self._trains_latents()
+            and self.objective.objective in COMPARES_IMAGES
+            and self.optimiser.batch_size < 2
+        ):
             raise ValueError(
                 f"objective {self.objective.objective} compares the latents of a batch's images:"
                 f" batch_size must be 2 or more, not {self.optimiser.batch_size}"
@@ -226,23 +239,42 @@ class Config(_Settings):
                 f"image_size {self.data.image_size} cannot be trained: the networks halve it down"
                 " to 4, so it must be 16, 32, 64, 128 or 256"
             )
-        if self.run.mode in ("stage2", "train", "demo") and not self.model.latents:
+        if self.loop.stage1 is not None and self.run.mode in {*TRAINING_MODES} - {"stage2"}:
+            raise ValueError(
+                f"stage1 is what mode stage2 starts from, and mode {self.run.mode} would not use"
+                " it: leave it out, or choose --mode=stage2"
+            )
+        if self.run.mode in STAGE_TWO_MODES and not self.model.latents:
             raise ValueError(
                 "without latents there is no stage one to start from: train the bidirectional"
                 " PixelCNN by itself with --mode=one_stage --nolatents"
             )
 
+    def _trains_latents(self) -> bool:
+        """Whether the objective applies: a stage two alone leaves the latents as they are."""
+        alone = self.run.mode == "stage2" and self.loop.stage1 is not None
+        return self.run.mode in TRAINING_MODES and self.model.latents and not alone
+
     def differences(self, other: "Config") -> list[str]:
         """Settings in which two runs differ so that one cannot go on from the other."""
-        found = []
-        for group in ("data", "masks", "model", "objective", "optimiser"):
-            ours, theirs = asdict(getattr(self, group)), asdict(getattr(other, group))
-            for name in ours.keys() - {"epochs", "train_steps"}:
-                if ours[name] != theirs[name]:
-                    found.append(f"{name}={ours[name]} and not {theirs[name]}")
-        if self.run.seed != other.run.seed:
-            found.append(f"seed={self.run.seed} and not {other.run.seed}")
-        return sorted(found)
+        # How long it runs, and what happens beside the steps.
+        free = {"mode", "preset", "epochs", "train_steps", *(f.name for f in fields(LoopConfig))}
+        if self.run.mode in STAGE_TWO_MODES:
+            free -= {"stage1", "stage2_init"}
+        if "auto" in (self.optimiser.precision, other.optimiser.precision):
+            free.add("precision")
+        changes = self.changes(other)
+        return [changes[name] for name in sorted(changes.keys() - free)]
+
+    def changes(self, other: "Config") -> dict[str, str]:
+        """What of each setting that differs, wherever the two runs are: "filters=7 and not 6"."""
+        ours, theirs = asdict(self), asdict(other)
+        return {
+            name: f"{name}={value} and not {theirs[group][name]}"
+            for group, values in ours.items()
+            for name, value in values.items()
+            if value != theirs[group][name] and name != "run_dir"
+        }
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

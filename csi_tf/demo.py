@@ -9,6 +9,7 @@ from PIL import Image
 from csi_tf import data, loading, masks, training
 from csi_tf.config import Config
 from csi_tf.figures import panels
+from csi_tf.inpaint import inpaint
 
 FACES, COMPLETIONS = 6, 3
 MASKS = ("mouth", "eyes", "center", "nose", "bottom_half", "left_half")
@@ -25,12 +26,9 @@ def run(config: Config, directory: Path) -> None:
         data_dir=config.data.data_dir,
         limit=FACES,
     ).images
-    images = faces.astype("float32") / 127.5 - 1.0
-    mask = np.stack([masks.named(name, images.shape[1]) for name in MASKS[: len(images)]])
-    rows = [images, np.where(mask == 1, images, panels.HOLE_GREY)]
-    for seed in range(COMPLETIONS):
-        z, _ = panels.infer(model, images, mask, seed)
-        rows.append(panels.complete(model, images, mask, z, seed))
+    mask = np.stack([masks.named(name, model.size) for name in MASKS[: len(faces)]])
+    filled = inpaint(model, faces, mask, COMPLETIONS, seed=config.run.seed).images
+    rows = [faces, panels.with_holes(faces, mask), *filled.swapaxes(0, 1)]
     picture = directory / "demo.png"
     Image.fromarray(panels.grid(rows, scale=4)).save(picture)
     print(

@@ -5,9 +5,13 @@ class RunFailed(RuntimeError):
     """Something went wrong that is no mistake on the command line."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, after which a run tidies up as after Ctrl-C."""
+
+
 class Stopped(BaseException):
     """Ctrl-C or SIGTERM, after everything was saved."""
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__("stopped; the same command with this --run_dir goes on from here")
+    def __init__(self, signal_number: int, done: str) -> None:
+        super().__init__(f"stopped after {done}, saved")
         self.exit_code = 128 + signal_number

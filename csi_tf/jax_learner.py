@@ -13,8 +13,6 @@ from csi_tf.learner import Arrays, Learner
 
 
 class JaxLearner(Learner):
-    workers = (1, 0)
-
     def __init__(self, config: Config, stage: str, dataset_size: int, main_steps: int) -> None:
         super().__init__(config, stage, dataset_size, main_steps)
         self._names = {id(v): name for name, v in self.named_variables().items()}

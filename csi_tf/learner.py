@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import keras
 import numpy as np
 
-from csi_tf import checkpoints, objectives, stages
+from csi_tf import checkpoints, objectives, stages, workers
 from csi_tf import model as models
 from csi_tf.config import Config
 
@@ -22,10 +22,12 @@ class Learner:
     correction counts from a network's first step.
     """
 
+    adam: type = keras.optimizers.Adam
+
     def __init__(self, config: Config, stage: str, dataset_size: int, main_steps: int) -> None:
         self.config, self.stage, self.dataset_size = config, stage, dataset_size
         precision = config.optimiser.precision
-        network = stages.model_config(config.model, stage)
+        network = models.for_stage(config.model, stage)
         self.model = models.make(network, config.data.image_size, config.run.seed, precision)
         self.objective: objectives.Objective | None = None
         if stages.uses_latents(config.model, stage):
@@ -44,7 +46,7 @@ class Learner:
             self.optimisers["warmup"] = self._adam(config.optimiser.latent_warmup_steps)
             self.optimisers["warmup"].build(self.variables[True])
         if isinstance(self.objective, objectives.Adversarial):
-            discriminator = keras.optimizers.Adam(**objectives.DISCRIMINATOR_ADAM)
+            discriminator = self.adam(**objectives.DISCRIMINATOR_ADAM)
             discriminator.build(self.objective.discriminator.trainable_variables)
             self.optimisers["discriminator"] = discriminator
 
@@ -55,15 +57,21 @@ class Learner:
         )
 
     @property
-    def undoes_bad_steps(self) -> bool:
-        """Whether a step on a batch that is not finite leaves no trace."""
-        return True
+    def workers(self) -> tuple[int, int]:
+        """(number of workers, number of this one)."""
+        return 1, 0
+
+    def meet(self) -> None:
+        """Wait until all workers are here; RunFailed if one of them never will be."""
 
     def optimiser(self, warming_up: bool) -> Any:
         return self.optimisers["warmup" if warming_up else "main"]
 
     def step(self, batch: Arrays, warming_up: bool) -> dict[str, Any]:
-        """One update; scalars to log, `finite` among them: 0 if the batch was not stepped on."""
+        """One update; scalars to log, `finite` among them.
+
+        It is 0 where the loss or its gradient was not finite; such a step leaves no trace.
+        """
         raise NotImplementedError
 
     def evaluate(self, batch: Arrays) -> dict[str, np.ndarray]:
@@ -108,12 +116,8 @@ class Learner:
     def weights(self) -> Arrays:
         """The model's weights to export: averaged where --ema is on."""
         with self.averaged():
-            named = models.named_weights(self.model)
-            return {
-                name: np.asarray(variable.numpy())
-                for name, variable in named.items()
-                if not name.startswith("dropout_seed")  # nothing is dropped in use
-            }
+            named = models.exported_weights(self.model)
+            return {name: np.asarray(variable.numpy()) for name, variable in named.items()}
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -147,7 +151,7 @@ class Learner:
         elif warmup:
             rate = keras.optimizers.schedules.PolynomialDecay(0.0, warmup, rate)
         average = {"use_ema": True, "ema_momentum": chosen.ema} if chosen.ema else {}
-        return keras.optimizers.Adam(rate, **average)
+        return self.adam(rate, **average)
 
 
 def fastest_precision() -> Literal["float32", "mixed_bfloat16"]:
@@ -163,6 +167,19 @@ def fastest_precision() -> Literal["float32", "mixed_bfloat16"]:
             times.append(time.perf_counter() - start)
         seconds[policy] = min(times)
     return min(seconds, key=lambda policy: seconds[policy])
+
+
+def prepare(config: Config) -> None:
+    """What a training run must do before anything else."""
+    if keras.backend.backend() == "tensorflow":
+        from csi_tf import tensorflow_learner
+
+        tensorflow_learner.prepare(config)
+    elif workers.task() is not None:
+        raise ValueError(
+            "the workers of TF_CONFIG train on TensorFlow only: unset it, or set"
+            " KERAS_BACKEND=tensorflow."
+        )
 
 
 def make(config: Config, stage: str, dataset_size: int, main_steps: int) -> Learner:

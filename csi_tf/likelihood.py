@@ -9,30 +9,30 @@ import math
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from csi_tf import noise
+from csi_tf import checks, noise
 from csi_tf.model import CSIModel, posterior_sample
 
 
 def whole_images(
     model: CSIModel, images_pm1: Any, context_mask: Any, samples: int, seed: int
 ) -> np.ndarray:
-    """(B,) nats. The encoder sees the context; every pixel is scored."""
+    """(B,) nats. Encoder and PixelCNN are told what they were in training; every pixel counts."""
     if model.reverse is not None:
         raise ValueError(
             "this model has a reverse net, which sees the pixels it would be scored on: use a stage"
             " one model, or holes()."
         )
-    everything = np.zeros_like(np.asarray(context_mask))
-    return _log_mean(model, images_pm1, context_mask, everything, samples, seed, weighted=True)
+    counts = np.ones(np.shape(images_pm1)[:3], np.float32)
+    return _log_mean(model, images_pm1, context_mask, counts, samples, seed, weighted=True)
 
 
 def holes(
     model: CSIModel, images_pm1: Any, context_mask: Any, samples: int, seed: int
 ) -> np.ndarray:
     """(B,) nats of the hole given the context."""
-    return _log_mean(model, images_pm1, context_mask, context_mask, samples, seed, weighted=False)
+    counts = 1.0 - np.asarray(context_mask)[..., 0]
+    return _log_mean(model, images_pm1, context_mask, counts, samples, seed, weighted=False)
 
 
 def draws(
@@ -53,16 +53,22 @@ def _log_mean(
     model: CSIModel,
     images_pm1: Any,
     context_mask: Any,
-    scored_mask: Any,
+    counts: np.ndarray,
     samples: int,
     seed: int,
     weighted: bool,
 ) -> np.ndarray:
-    if samples < 1:
-        raise ValueError(f"samples is {samples}, expected 1 or more draws of z.")
+    """`counts` (B, H, W) is 1 at the pixels to score."""
+    samples = checks.whole_number(samples, "samples", 1)
+
+    def nats(z: Any = None) -> np.ndarray:
+        pixels = np.asarray(model.pixel_log_prob(images_pm1, context_mask, z))
+        return (pixels * counts).sum((1, 2), dtype=np.float64)
+
     if model.encoder is None:
-        return np.asarray(model.log_prob(images_pm1, scored_mask))
-    z, log_ratio = draws(model, images_pm1, context_mask, samples, seed)
-    scores = np.stack([np.asarray(model.log_prob(images_pm1, scored_mask, each)) for each in z])
-    terms = scores.astype(np.float64) + (log_ratio if weighted else 0.0)
-    return np.asarray(ops.logsumexp(terms, axis=0)) - math.log(samples)
+        return nats()
+    whole = weighted and model.config.full_image_encoder
+    shown = np.ones_like(context_mask) if whole else context_mask
+    z, log_ratio = draws(model, images_pm1, shown, samples, seed)
+    terms = np.stack([nats(each) for each in z]) + (log_ratio if weighted else 0.0)
+    return np.logaddexp.reduce(terms, axis=0) - math.log(samples)

@@ -1,9 +1,13 @@
-"""A trained model from its run directory or its one file, without the training loop."""
+"""A trained model from its run directory or its one file, without the code that trained it."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from csi_tf import checkpoints, stages
+import csi_tf
+from csi_tf import checkpoints, checks, latents
 from csi_tf import model as models
 from csi_tf.config import Config
 from csi_tf.model import CSIModel
@@ -13,7 +17,7 @@ MODEL_FILE = "model.safetensors"
 
 def find(where: str | os.PathLike[str]) -> Path:
     """The model file of a run: its own, or that of its last stage."""
-    path = Path(where).expanduser()
+    path = checks.path(where, "the model")
     if path.is_file():
         return path
     for candidate in (
@@ -30,27 +34,44 @@ def find(where: str | os.PathLike[str]) -> Path:
 
 
 def load(where: str | os.PathLike[str]) -> CSIModel:
-    """A model as it was exported: weights and settings are in the file."""
+    """A model as it was exported: weights and settings are in the file.
+
+    A latents.json beside the file gives its latents names.
+    """
     path = find(where)
     weights, info = checkpoints.read(path)
     if "config" not in info or "stage" not in info:
         raise ValueError(f"{path} is a checkpoint of something else than a model of csi-tf.")
-    config = Config.from_json(info["config"])
-    network = stages.model_config(config.model, info["stage"])
-    model = CSIModel(network, config.data.image_size, name="csi")
-    named = {
-        name: variable
-        for name, variable in models.named_weights(model).items()
-        if not name.startswith("dropout_seed")
-    }
-    try:
+    with explained(path, info):
+        config = Config.from_json(info["config"])
+        network = models.for_stage(config.model, info["stage"])
+        model = CSIModel(network, config.data.image_size, name="csi")
+        named = models.exported_weights(model)
         weights = checkpoints.import_half(weights)
         checkpoints.match(weights, named)
-    except ValueError as error:
-        raise ValueError(
-            f"{path} does not fit this version of the program (it was written by"
-            f" {info.get('version', 'an unknown one')}): {error}"
-        ) from None
     for name, variable in named.items():
         variable.assign(weights[name])
+    model.named_latents = latents.beside(path, network.latent_dim)
     return model
+
+
+def settings(path: Path, info: Mapping[str, Any]) -> Config:
+    """The settings in a file of a run, or of the files in its directory."""
+    with explained(path, info):
+        return Config.from_json(info["config"])
+
+
+@contextmanager
+def explained(path: Path, info: Mapping[str, Any]) -> Iterator[None]:
+    """ValueError naming the file and both versions where a file's content makes no sense here.
+
+    A later version may have put anything there, so other errors than ours are caught as well.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        theirs, ours = info.get("version", "an unknown version"), csi_tf.__version__
+        help_ = "" if theirs == ours else ", which can load it"
+        raise ValueError(
+            f"{path} does not fit csi-tf {ours} (it was written by {theirs}{help_}): {error}"
+        ) from error

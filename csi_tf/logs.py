@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,14 +23,14 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from csi_tf import runs
+from csi_tf import files
 
 FILE = "metrics.jsonl"
 _RESERVED = ("step", "time", "nonfinite")
 _FIRST_LINE = 5.0  # seconds until the first plain line, which gives an early idea of the duration
 
 
-class LogError(OSError):
+class LogError(files.FileError):
     """A log that cannot be written, in one sentence."""
 
 
@@ -98,19 +98,19 @@ class Recorder:
         if self._events:
             self._events.close()
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise LogError(f"cannot write the logs in {self.path.parent}: {reason}") from error
+    def _explained(self) -> AbstractContextManager[None]:
+        return files.explained(f"cannot write the logs in {self.path.parent}", LogError)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def say(line: str) -> None:
+    """A line on the terminal, above a live bar if there is one."""
+    Console(soft_wrap=True, highlight=False, markup=False).print(line)
 
 
 def read_metrics(directory: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 def _trim(path: Path, start: int | None) -> None:
     kept = [line for line, record in _lines(path) if start is None or record["step"] < start]
     if path.exists() and len(content := b"".join(kept)) < path.stat().st_size:
-        runs.write(path, content)
+        files.write(path, content)
 
 
 def _number(name: str, value: Any) -> float:

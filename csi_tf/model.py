@@ -1,7 +1,7 @@
 """The model of Figure 2: two streams from the context to the distribution of each missing pixel."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import keras
@@ -11,10 +11,13 @@ from csi_tf import noise
 from csi_tf.config import ModelConfig
 from csi_tf.decoder import Decoder
 from csi_tf.encoder import Encoder
+from csi_tf.latents import Latent
 from pixel_cnn_pp import CausalConv, ForwardPixelCNN, ReversePixelCNN, checks, mixture
 
 # What the settings call the two forms of conditioning, in the words of the layer library.
 _FORMS = {"paper": "linear", "published": "published"}
+
+STAGES = ("stage1", "stage2", "one_stage")
 
 
 @keras.saving.register_keras_serializable("csi_tf")
@@ -29,6 +32,7 @@ class CSIModel(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config if isinstance(config, ModelConfig) else ModelConfig(**config)
         self.size = size
+        self.named_latents: tuple[Latent, ...] = ()
         self._make_networks()
         self._build_networks()
         self.built = True
@@ -135,15 +139,20 @@ class CSIModel(keras.layers.Layer):
         return self.posterior(ops.cast(images_pm1, "float32"), context_mask, fill)
 
     def log_prob(self, images_pm1: Any, context_mask: Any, z: Any = None) -> Any:
-        """(B,) nats: log p(x_t | x_c, z), the target pixels only (eq. (4)); z is (B, latents).
+        """(B,) nats: log p(x_t | x_c, z), the target pixels only (eq. (4)); z is (B, latents)."""
+        pixels = self.pixel_log_prob(images_pm1, context_mask, z)
+        return ops.sum(pixels * (1.0 - context_mask[..., 0]), axis=(1, 2))
 
-        Without the reverse net, and with everything masked, it is log p(x | z) of stage one.
+    def pixel_log_prob(self, images_pm1: Any, context_mask: Any, z: Any = None) -> Any:
+        """(B,H,W) nats of every pixel given those before it, the context and z.
+
+        Without the reverse net their sum is log p(x | z) of stage one. With it, those of observed
+        pixels mean nothing: the net has seen them.
         """
         self._check(images_pm1, context_mask)
         images = ops.cast(images_pm1, "float32")
         y_z = None if self.decoder is None else self.decode(self._latents(z, images.shape[0]))
-        raw = self.predict(images, context_mask, y_z)
-        return ops.sum(mixture.log_prob(raw, images) * (1.0 - context_mask[..., 0]), axis=(1, 2))
+        return mixture.log_prob(self.predict(images, context_mask, y_z), images)
 
     def count_trainable(self) -> int:
         """Trainable parameters of the model proper, without the warm-up head."""
@@ -189,6 +198,13 @@ def make(config: ModelConfig, size: int, seed: int, dtype: str = "float32") -> C
     return CSIModel(config, size, name="csi", dtype=dtype)
 
 
+def for_stage(config: ModelConfig, stage: str) -> ModelConfig:
+    """The networks a stage has: stage one is the PixelVAE, without the reverse net."""
+    if stage not in STAGES:
+        raise ValueError(f"the stage is {stage!r}; it must be one of {', '.join(STAGES)}.")
+    return replace(config, reverse=False) if stage == "stage1" else config
+
+
 def posterior_sample(mean: Any, logvar: Any, standard_normal: Any) -> Any:
     """z ~ q: float32 whatever the compute dtype."""
     mean, logvar = ops.cast(mean, "float32"), ops.cast(logvar, "float32")
@@ -211,3 +227,9 @@ def named_weights(layer: keras.layers.Layer) -> dict[str, Any]:
     if len(named) != len(layer.variables):
         raise ValueError("two weights of the model share a name; give its layers names.")
     return named
+
+
+def exported_weights(model: CSIModel) -> dict[str, Any]:
+    """The weights that a model file holds: nothing is dropped in use, so no seeds of dropout."""
+    named = named_weights(model)
+    return {name: v for name, v in named.items() if not name.startswith("dropout_seed/")}

@@ -1,5 +1,7 @@
 """The noise a model asks for, keyed by example and not by batch, made in NumPy."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from csi_tf.randomness import fold, uniforms
@@ -46,3 +48,9 @@ def keys(seed: int, images: np.ndarray, context_mask: np.ndarray) -> np.ndarray:
         ],
         dtype=np.int64,
     )
+
+
+def numbered(keys: Iterable[int], numbers: Iterable[int]) -> np.ndarray:
+    """(B,) keys of the draws with these numbers of pictures with these keys."""
+    pairs = zip(keys, numbers, strict=True)
+    return np.array([fold(int(key), "draw", int(number)) for key, number in pairs], np.int64)

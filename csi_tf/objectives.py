@@ -41,19 +41,6 @@ class Objective:
         """
         raise NotImplementedError
 
-    def check(self, batch_size: int) -> None:
-        """ValueError if the objective means nothing with so many images to a step."""
-
-
-class _ComparesImages(Objective):
-    def check(self, batch_size: int) -> None:
-        if batch_size < 2:
-            raise ValueError(
-                f"objective {self.name} compares the latents of a batch's images, so it needs a"
-                f" batch size of 2 or more, not {batch_size}."
-            )
-        super().check(batch_size)
-
 
 @dataclass(frozen=True)
 class KL(Objective):
@@ -69,7 +56,7 @@ class KL(Objective):
 
 
 @dataclass(frozen=True)
-class TotalCorrelation(_ComparesImages):
+class TotalCorrelation(Objective):
     """mi_weight MI + beta TC + PD by eq. (5): beta-TCVAE, and without MI Info-beta-TCVAE."""
 
     mi_weight: float
@@ -84,7 +71,7 @@ class TotalCorrelation(_ComparesImages):
 
 
 @dataclass(frozen=True)
-class InfoVAEMMD(_ComparesImages):
+class InfoVAEMMD(Objective):
     """weight * MMD^2(q(z), p(z)), which stands in for TC + PD: the paper's choice."""
 
     weight: float
@@ -124,7 +111,7 @@ class Adversarial(Objective):
 
 
 @dataclass(frozen=True)
-class FactorVAE(_ComparesImages, Adversarial):
+class FactorVAE(Adversarial):
     """KL + (beta - 1) TC, the TC being the mean log-ratio of z to z with dimensions shuffled."""
 
     beta: float

@@ -7,18 +7,16 @@ one_stage  eq. (4) plus the regulariser of eq. (1): everything is trained togeth
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
 from csi_tf.config import ModelConfig
-from csi_tf.model import CSIModel, posterior_sample
+from csi_tf.model import CSIModel, named_weights, posterior_sample
 from csi_tf.objectives import Objective
 from pixel_cnn_pp import mixture
 
-STAGES = ("stage1", "stage2", "one_stage")
 LOG_2 = math.log(2.0)
 
 
@@ -30,11 +28,6 @@ class Scores(NamedTuple):
     mean: Any
     logvar: Any
     z: Any
-
-
-def model_config(config: ModelConfig, stage: str) -> ModelConfig:
-    """The networks a stage has: stage one is the PixelVAE, without the reverse net."""
-    return replace(config, reverse=False) if stage == "stage1" else config
 
 
 def uses_latents(config: ModelConfig, stage: str) -> bool:
@@ -61,7 +54,9 @@ def score(
     mean = logvar = z = y_z = None
     if model.encoder is not None:
         # Section 3: the looser bound shows the encoder the context, the standard one everything.
-        whole = model.config.full_image_encoder and stage == "stage1"
+        # Held-out holes are scored as they will be filled: by a z that has not seen them.
+        whole = stage == "stage1" or (stage == "one_stage" and training)
+        whole = whole and model.config.full_image_encoder
         shown = ops.ones_like(mask) if whole else mask
         learning = training and not frozen
         mean, logvar = model.posterior(images, shown, batch["hole_noise"], training=learning)
@@ -123,8 +118,6 @@ def start_stage_two(model: CSIModel, weights: dict[str, Any], init: str) -> list
     "paper": encoder, decoder and the filters W of the forward net; U, V and the reverse net fresh.
     "published": V as well.
     """
-    from csi_tf.model import named_weights
-
     copied = []
     for name, variable in named_weights(model).items():
         if name.startswith("dropout_seed") or name not in weights:

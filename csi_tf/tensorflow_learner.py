@@ -1,28 +1,70 @@
 """Training on TensorFlow: explicit tf.function steps under tf.distribute, one for all stages."""
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from csi_tf import objectives, stages
+from csi_tf import objectives, stages, workers
 from csi_tf.config import Config
+from csi_tf.errors import RunFailed
 from csi_tf.learner import Arrays, Learner
 
+SUM = tf.distribute.ReduceOp.SUM
+# What a step says on the other workers when one of them is gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 
+
+@cache  # workers meet once in a process, before TensorFlow does anything else
 def strategy(devices: str) -> tf.distribute.Strategy:
     """The workers of TF_CONFIG, or all GPUs, or the one device there is."""
-    if devices == "one":
-        return tf.distribute.get_strategy()
-    if os.environ.get("TF_CONFIG"):
+    if workers.task() is not None:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    if len(tf.config.list_physical_devices("GPU")) > 1:
+    if devices != "one" and len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
 
+def prepare(config: Config) -> None:
+    """The first act of a run: the workers meet, and what several devices cannot do is refused."""
+    devices, chosen = config.loop.devices, config.optimiser
+    if workers.task() is not None and devices == "one":
+        raise ValueError(
+            "devices one has no use for the workers of TF_CONFIG: unset it, or let --devices=auto"
+            " use them."
+        )
+    replicas = strategy(devices).num_replicas_in_sync
+    if chosen.batch_size % replicas:
+        lower = chosen.batch_size // replicas * replicas
+        raise ValueError(
+            f"a batch of {chosen.batch_size} images cannot be shared out evenly among {replicas}"
+            f" devices: choose --batch_size={lower or replicas}, say."
+        )
+    if chosen.xla and replicas > 1:
+        raise ValueError(
+            f"xla compiles a step for one device, and there are {replicas}: choose --noxla."
+        )
+
+
+class WholeBatchAdam(keras.optimizers.Adam):
+    """Adam for gradients that are summed over all replicas already: Keras would sum them again."""
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return list(grads_and_vars)
+
+
 class TensorFlowLearner(Learner):
+    adam = WholeBatchAdam
+
     def __init__(self, config: Config, stage: str, dataset_size: int, main_steps: int) -> None:
         if config.loop.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -34,15 +76,8 @@ class TensorFlowLearner(Learner):
 
     @property
     def workers(self) -> tuple[int, int]:
-        """(number of workers, number of this one)."""
-        resolver = self.strategy.cluster_resolver
-        if resolver is None or not resolver.cluster_spec().as_dict().get("worker"):
-            return 1, 0
-        return resolver.cluster_spec().num_tasks("worker"), resolver.task_id
-
-    @property
-    def undoes_bad_steps(self) -> bool:
-        return self.strategy.num_replicas_in_sync == 1
+        task = workers.task()
+        return (1, 0) if task is None else (task.count, task.index)
 
     def step(self, batch: Arrays, warming_up: bool) -> dict[str, Any]:
         if warming_up not in self._compiled:
@@ -50,18 +85,45 @@ class TensorFlowLearner(Learner):
             def distributed(values: Any) -> dict[str, Any]:
                 terms = self.strategy.run(self._replica_step, args=(values, warming_up))
                 return {
-                    name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+                    name: self.strategy.reduce(SUM, value, axis=None)
                     for name, value in terms.items()
                 }
 
             self._compiled[warming_up] = tf.function(
                 distributed, jit_compile=self.config.optimiser.xla or None
             )
-        return self._compiled[warming_up](self._spread(batch))
+        with self._together():
+            return self._compiled[warming_up](self._spread(batch))
+
+    def meet(self) -> None:
+        if self.workers[0] == 1:
+            return
+
+        def everyone() -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_reduce(SUM, tf.ones(()))
+
+        with self._together():
+            tf.function(self.strategy.run)(everyone)
 
     def evaluate(self, batch: Arrays) -> dict[str, np.ndarray]:
         tensors = {name: tf.convert_to_tensor(value) for name, value in batch.items()}
         return {name: value.numpy() for name, value in self._evaluate(tensors).items()}
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """What takes all workers fails in one sentence when one of them is lost."""
+        try:
+            yield
+        except _LOST as error:
+            if self.workers[0] == 1:
+                raise
+            reason = (
+                str(error).partition("aborted by: ")[2].partition("\n")[0] or type(error).__name__
+            )
+            raise RunFailed(
+                f"another worker of TF_CONFIG ended or cannot be reached ({reason}); its own output"
+                " says why. Start all workers again, and they go on from the last checkpoint"
+            ) from error
 
     def _spread(self, batch: Arrays) -> Any:
         """This worker's batch, cut into one part for each of its devices; prior draws are whole."""
@@ -83,15 +145,13 @@ class TensorFlowLearner(Learner):
     def _replica_step(self, batch: dict[str, Any], warming_up: bool) -> dict[str, Any]:
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
-        alone = replicas == 1
-        optimiser, variables = self.optimiser(warming_up), self.variables[warming_up]
         # A step on a batch that is not finite must leave no trace. The forward pass itself moves
-        # BatchNorm statistics and dropout's counters; the rest moves in `update` only.
-        moving = [v.value for v in self.model.non_trainable_variables] if alone else []
+        # BatchNorm statistics and dropout's counters; the rest moves in `_apply_if` only.
+        moving = [v.value for v in self.model.non_trainable_variables]
         before = [tf.identity(v) for v in moving]
 
         def gather(x: Any) -> Any:
-            if alone:
+            if replicas == 1:
                 return x
             rows = replicas * x.shape[0]
             return tf.ensure_shape(context.all_gather(x, axis=0), [rows, *x.shape[1:]])
@@ -107,45 +167,49 @@ class TensorFlowLearner(Learner):
                 gather,
                 replicas,
             )
-        gradients = tape.gradient(share, variables)
-        if not alone:
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-            share = context.all_reduce(tf.distribute.ReduceOp.SUM, share)
+        variables = self.variables[warming_up]
+        share, *gradients = context.all_reduce(SUM, [share, *tape.gradient(share, variables)])
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(share) & tf.math.is_finite(norm)
-        if self.config.optimiser.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(
-                gradients, self.config.optimiser.clip_norm, use_norm=norm
-            )
-
-        def update() -> tf.Tensor:
-            # The optimiser adds up the gradients of the replicas, which are all the same by now.
-            optimiser.apply([g / replicas for g in gradients], variables)
-            if isinstance(self.objective, objectives.Adversarial):
-                return self._discriminator_step(scores.z, batch, replicas, gather)
-            return tf.zeros(())
-
-        if alone:
-            told = tf.cond(finite, update, lambda: tf.zeros(()))
-            for variable, old in zip(moving, before, strict=True):
-                variable.assign(tf.where(finite, variable, old))
-        else:  # replicas cannot meet inside a branch; there, a run that is stopped resumes instead
-            told = update()
+        if clip := self.config.optimiser.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, clip, use_norm=norm)
+        updates = [(self.optimiser(warming_up), variables, gradients)]
         if isinstance(self.objective, objectives.Adversarial):
-            terms["discriminator"] = told
+            weights = self.objective.discriminator.trainable_variables
+            z, noise = gather(scores.z), gather(tf.identity(batch["discriminator_noise"]))
+            with tf.GradientTape() as tape:
+                terms["discriminator"] = self.objective.discriminator_loss(z, noise) / replicas
+            # The same on all replicas but for rounding, by which their weights must not part.
+            gradients = context.all_reduce(SUM, tape.gradient(terms["discriminator"], weights))
+            updates.append((self.optimisers["discriminator"], weights, gradients))
+        _apply_if(finite, updates)
+        for variable, old in zip(moving, before, strict=True):
+            variable.assign(tf.where(finite, variable, old))
         share_of_one = 1.0 / replicas
         terms["gradient_norm"] = norm * share_of_one
         terms["finite"] = tf.cast(finite, tf.float32) * share_of_one
         return terms
 
-    def _discriminator_step(
-        self, z: Any, batch: dict[str, Any], replicas: int, gather: Any
-    ) -> tf.Tensor:
-        objective, optimiser = self.objective, self.optimisers["discriminator"]
-        assert isinstance(objective, objectives.Adversarial)
-        weights = objective.discriminator.trainable_variables
-        z, noise = gather(z), gather(tf.identity(batch["discriminator_noise"]))
-        with tf.GradientTape() as tape:
-            loss = objective.discriminator_loss(z, noise) / replicas
-        optimiser.apply(tape.gradient(loss, weights), weights)
-        return loss
+
+def _apply_if(finite: Any, updates: list[tuple[Any, list[Any], list[Any]]]) -> None:
+    """Let each optimiser move its variables by their gradients, on all replicas or on none.
+
+    An optimiser's step makes replicas meet, which they cannot within a branch of their own. So the
+    branch is around all of them; it spares copying every weight for a step that may be undone.
+    """
+
+    def branch(distribution: tf.distribute.Strategy, finite: Any, gradients: Any) -> None:
+        def apply(gradients: Any) -> None:
+            for (optimiser, variables, _), values in zip(updates, gradients, strict=True):
+                optimiser.apply(values, variables)
+
+        def on_all() -> tf.Tensor:
+            distribution.extended.call_for_each_replica(apply, args=(gradients,))
+            return tf.constant(True)
+
+        tf.cond(
+            distribution.experimental_local_results(finite)[0], on_all, lambda: tf.constant(False)
+        )
+
+    gradients = [values for _, _, values in updates]
+    tf.distribute.get_replica_context().merge_call(branch, args=(finite, gradients))

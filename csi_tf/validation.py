@@ -17,10 +17,12 @@ BATCH = 64
 
 def batches(config: Config, images: np.ndarray) -> Iterator[Arrays]:
     """Every held-out image once, with masks and noise that never change during a run."""
-    seed = fold(config.run.seed, "validation")
+    seed, count = fold(config.run.seed, "validation"), len(images)
+    # None of a single image, which would be decoded from its own z where another's is meant.
+    rows = next(rows for rows in range(min(BATCH, count), 1, -1) if count % rows != 1)
     made = Batches(
         images,
-        min(BATCH, len(images)),
+        rows,
         seed,
         shuffle=False,
         mask_distribution=config.masks.mask,

@@ -1,4 +1,4 @@
-"""From the command line to a Config and back to a flagfile; every mistake is a UsageError."""
+"""From the command line to settings and back to a flagfile; every mistake is a UsageError."""
 
 import difflib
 import os
@@ -11,10 +11,14 @@ from typing import Any, get_type_hints
 from absl import flags as absl_flags
 
 import csi_tf
-from csi_tf.config import MODES, Config
-from flags.definitions import HELP, PRESET_FOLDER, define
+from csi_tf.commands import Command
+from csi_tf.config import COMMANDS, MODES, Config
+from flags.definitions import COMMAND_HELP, HELP, PRESET_FOLDER, define, tables
 
 _USAGE = "usage: python run.py --mode=MODE [--preset=NAME] [--flagfile=FILE] [--FLAG=VALUE ...]"
+_COMMAND_USAGE = (
+    "usage: python run.py --mode={} --model=MODEL [--input=PICTURES] [--FLAG=VALUE ...]"
+)
 _WIDTH = 98
 
 
@@ -22,17 +26,21 @@ class UsageError(ValueError):
     """A mistake on the command line, in one sentence."""
 
 
-def parse(argv: Sequence[str]) -> Config:
+def parse(argv: Sequence[str]) -> Config | Command:
     """The settings that `argv` (program name first) asks for.
 
     A preset is weakest, then the flagfiles in their order, then the command line.
     """
     flagfiles, explicit = _split(argv[1:])
     try:
-        values = define()
-        arguments = [*_without_mark(values.read_flags_from_files(flagfiles)), *explicit]
+        arguments = [*_without_mark(define().read_flags_from_files(flagfiles)), *explicit]
+        mode = _mode(arguments)
+        values = define(mode)
         _check_arguments(arguments, values)
         _read(values, arguments)
+        if mode in COMMANDS:
+            asked = (name for helps in COMMAND_HELP.values() for name in helps)
+            return Command(**{name: values[name].value for name in asked})
         if values.preset is not None:
             preset = values.read_flags_from_files(
                 [f"--flagfile={PRESET_FOLDER}/{values.preset}.cfg"]
@@ -69,6 +77,15 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             explicit.append(argument)
     return flagfiles, explicit
+
+
+def _mode(arguments: Sequence[str]) -> str | None:
+    """The last one named, as absl has it: what other flags there are depends on it."""
+    found = None
+    for i, argument in enumerate(arguments):
+        if named := re.fullmatch("--?mode(?:=(.*))?", argument, re.DOTALL):
+            found = named[1] if named[1] is not None else "".join(arguments[i + 1 : i + 2])
+    return found
 
 
 def _without_mark(lines: list[str]) -> list[str]:
@@ -121,6 +138,12 @@ def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:
     try:
         _, *rest = values(["run.py", *arguments])
     except absl_flags.UnrecognizedFlagError as error:
+        mode = _mode(arguments)
+        if error.flagname.removeprefix("no") in define(None if mode in COMMANDS else COMMANDS[0]):
+            raise UsageError(
+                f"--{error.flagname} has no place in --mode={mode}; --mode={mode} --help lists what"
+                " has"
+            ) from None
         known = [*values, *(f"no{name}" for name in values if values[name].boolean)]
         close = difflib.get_close_matches(error.flagname, known, n=1)
         hint = f"did you mean --{close[0]}?" if close else "--help lists all flags"
@@ -153,16 +176,18 @@ def flagfile_text(config: Config) -> str:
 def help_text(argv: Sequence[str]) -> str | None:
     """The page that --help or --helpfull in `argv` asks for."""
     asked = {argument.lstrip("-") for argument in argv[1:] if argument.startswith("-")}
+    mode = _mode(argv[1:])
+    usage = _COMMAND_USAGE.format(mode) if mode in COMMANDS else _USAGE
     if "helpfull" in asked:
-        return "\n".join([_USAGE, "", *_full_help()])
+        return "\n".join([usage, "", *_full_help(mode)])
     if asked & {"help", "h"}:
-        return "\n".join([_USAGE, *_short_help(), "", "--helpfull says more on each flag."])
+        return "\n".join([usage, *_short_help(mode), "", "--helpfull says more on each flag."])
     return None
 
 
-def _short_help() -> Iterator[str]:
-    values = define()
-    for heading, (_, helps) in HELP.items():
+def _short_help(mode: str | None) -> Iterator[str]:
+    values = define(mode)
+    for heading, (_, helps) in tables(mode).items():
         yield f"\n{heading}"
         for name, text in helps.items():
             flag = values[name]
@@ -174,10 +199,10 @@ def _short_help() -> Iterator[str]:
             )
 
 
-def _full_help() -> Iterator[str]:
-    values = define()
+def _full_help(mode: str | None) -> Iterator[str]:
+    values = define(mode)
     indent = " " * 8
-    for heading, (_, helps) in HELP.items():
+    for heading, (_, helps) in tables(mode).items():
         yield f"{heading}\n"
         for name, text in helps.items():
             flag = values[name]

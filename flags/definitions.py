@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from absl import flags as absl_flags
 
-from csi_tf.config import MODES, Config, expectation, optional
+from csi_tf.commands import Command
+from csi_tf.config import COMMANDS, MODES, Config, expectation, optional
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
 
@@ -17,7 +18,9 @@ RUN = {
     " data has them, the factors. Mode summary: print the networks, their parameter counts and"
     " receptive fields. Mode stage1: train encoder, decoder and forward PixelCNN. Mode stage2:"
     " train the bidirectional PixelCNN on top. Mode train: stage1, then stage2. Mode one_stage: all"
-    " at once, the paper's ablation. Mode demo: train both stages and draw fillings of holes.",
+    " at once, the paper's ablation. Mode demo: train both stages and draw fillings of holes. Modes"
+    " inpaint, traverse, reconstruct and sample use a trained model and have flags of their own;"
+    " --mode=inpaint --help lists them.",
     "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
     " command line over both, in whatever order they come.",
     "seed": "Seed of everything random.",
@@ -102,7 +105,7 @@ OPTIMISER = {
     "latent_warmup_steps": "First steps for encoder and decoder alone. They are trained with a 1x1"
     " head in place of the PixelCNN, so that the latents are in use before it comes.",
     "precision": "Arithmetic of the networks. Likelihood and MMD stay in float32. With auto,"
-    " whichever is faster on this machine, tried out for a second.",
+    " whichever is faster on this machine, tried out for a second when a run begins.",
     "xla": "Compile the training step with XLA. For GPUs: on a CPU it is much slower.",
 }
 
@@ -114,7 +117,8 @@ LOOP = {
     "log_every": "Steps between two points of the training curves.",
     "validate_every": "Steps between two validations on held-out images.",
     "validation_images": "Held-out images to validate on, at most.",
-    "panel_every": "Steps between two panels of pictures in TensorBoard.",
+    "panel_every": "Steps between two panels of pictures in TensorBoard, which the last step always"
+    " has too. With 0 none are drawn.",
     "checkpoint_every": "Steps between two checkpoints. A stopped run goes on from the last when"
     " started again with the same --run_dir.",
     "keep_checkpoints": "Checkpoints to keep, besides the best by validation.",
@@ -134,6 +138,64 @@ HELP: dict[str, tuple[str, dict[str, str]]] = {
     "Optimiser": ("optimiser", OPTIMISER),
     "Loop": ("loop", LOOP),
 }
+
+COMMAND = {
+    "mode": "What to do. Mode inpaint: fill the holes of pictures. Mode traverse: move latents, one"
+    " in each row of a picture. Mode reconstruct: draw pictures anew from what is inferred of them."
+    " Mode sample: draw pictures of nothing but the prior.",
+    "model": "Model to use: a run directory, a model file or a model's name.",
+    "input": "Pictures: a file, several with commas between, a folder, or"
+    " dataset:NAME:SPLIT:FIRST-LAST. They may have any size. A folder is taken with those in it."
+    " Data sets are named as in training, such as dataset:procedural_faces:test:0-15, both ends"
+    " included.",
+    "output": "Directory to write to. By default a new one under inpainted/. Started again with the"
+    " same directory, a command that was stopped goes on: what is there, made with the same"
+    " settings, is left as it is. --run_dir says the same.",
+    "overwrite": "Replace files that were made with other settings.",
+    "repeat": "A PNG made by one of these modes, to make again. It comes out the same bit for bit"
+    " on the same machine with the same versions; a model, picture or mask that has changed is an"
+    " error. If they have moved, --model, --input and --mask say where to.",
+    "data_dir": "Where TensorFlow Datasets keeps its data. None stands for its own default folder.",
+}
+
+PICTURE = {
+    "crop": "What of a picture the model is shown: center, none or LEFT,TOP,WIDTH,HEIGHT. The"
+    " largest square in the middle; all of it, squeezed to a square; or a box in pixels of the"
+    " picture. It is then resized with antialiasing.",
+    "paste_back": "Write pictures at their own size with the hole filled. All other pixels are left"
+    " as they are; the filling has the model's few pixels, enlarged.",
+}
+
+HOLE = {
+    "mask": "Where the hole is: a name (mouth, eyes, ...), a law (rectangle, brush, ...), a file,"
+    " or a folder of files called as the pictures are. Random masks are drawn for each picture from"
+    " the seed. A file lies over the whole picture, or over the crop if it has its proportions; of"
+    " other proportions it is stretched. Names are those of training, so a file called mouth is"
+    " ./mouth. In mode traverse none means that all is drawn.",
+    "mask_convention": "How mask files are read. Most editors and inpainting tools take white as"
+    " the hole.",
+}
+
+DRAWING = {
+    "latents": "Latents to set, such as smile=4,7=-1.5, by name or dimension; what is not set is"
+    " inferred. In mode traverse those to move, such as smile,7; by default those that have names,"
+    " or else the eight that say most of the picture.",
+    "values": "Values of a traversal: a list such as -3,0,3, or FROM:TO:COUNT. By default seven"
+    " over the interval where a latent is of use.",
+    "num_samples": "Completions of each picture. None is 8 in mode inpaint, 1 in reconstruct and 16"
+    " in sample.",
+    "seed": "Seed of everything random.",
+    "z": "Where latents that are not set come from: posterior, mean, prior, or a variance. The"
+    " posterior is drawn from for each completion, mean is its mean, a number is the variance of"
+    " the prior. None is posterior, and prior in mode sample.",
+    "truncation": "How many scales colours may be from the means of the mixture. None for any"
+    " number.",
+    "order": "Order on the grid and in results.jsonl: by number, or the likeliest first.",
+    "batch": "Completions drawn at once. None is 4, or 64 on an accelerator. The last bits of a"
+    " result may depend on it.",
+}
+
+COMMAND_HELP = {"Command": COMMAND, "Picture": PICTURE, "Hole": HOLE, "Drawing": DRAWING}
 
 
 _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
@@ -166,16 +228,26 @@ class _SettingParser(absl_flags.ArgumentParser):
             raise ValueError(f"expected {self.syntactic_help}") from None
 
 
-def define() -> absl_flags.FlagValues:
+def tables(mode: str | None = None) -> dict[str, tuple[type, dict[str, str]]]:
+    """Heading -> (settings, flag -> help): the flags that a mode takes."""
+    if mode in COMMANDS:
+        return {heading: (Command, helps) for heading, helps in COMMAND_HELP.items()}
+    kinds = get_type_hints(Config)
+    return {heading: (kinds[group], helps) for heading, (group, helps) in HELP.items()}
+
+
+def define(mode: str | None = None) -> absl_flags.FlagValues:
     """A fresh set of flags: nothing global, so a process may parse more than once."""
     values = absl_flags.FlagValues()
-    for heading, (group, helps) in HELP.items():
-        settings = get_type_hints(Config)[group]
+    modes = COMMANDS if mode in COMMANDS else tuple(MODES)
+    for heading, (settings, helps) in tables(mode).items():
         kinds = get_type_hints(settings)
         for name, text in helps.items():
             default = getattr(settings, name, None)  # only mode has none
-            names = {"mode": tuple(MODES), "preset": tuple(presets())}.get(name, ())
+            names = {"mode": modes, "preset": tuple(presets())}.get(name, ())
             parser = _SettingParser(kinds[name], names)
             boolean = kinds[name] is bool  # --xla and --noxla, without a value
             absl_flags.DEFINE(parser, name, default, text, values, None, heading, boolean=boolean)
+    if mode in COMMANDS:
+        absl_flags.DEFINE_alias("run_dir", "output", flag_values=values)
     return values

@@ -12,6 +12,10 @@ def _random_words(shape, seed_generator):
         import tensorflow as tf
 
         seed = ops.cast(seed_generator.next(), "int32")
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            # Generators are alike on all replicas, as all their state is; their images are not.
+            seed = tf.random.experimental.stateless_fold_in(seed, replica.replica_id_in_sync_group)
         return tf.random.stateless_uniform(shape, seed, None, None, tf.uint32)
     return keras.random.randint(shape, -(2**31), 2**31 - 1, "int32", seed_generator)
 

@@ -1,12 +1,18 @@
 """The same weights, inputs and noise on TensorFlow and on JAX: the networks are written once."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tiny
+
+import csi_tf
+from csi_tf import checkpoints, logs, training
 
 pytest.importorskip("jax", reason="the JAX extra is not installed")
 
@@ -15,7 +21,7 @@ import sys
 import keras
 import numpy as np
 
-from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, mixture, receptive_field
+from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, mixture, receptive_field, sampling
 
 assert keras.backend.backend() == sys.argv[3]
 given = np.load(sys.argv[1])
@@ -40,21 +46,34 @@ for name, blocks, options in (
     # Draws from given parameters: a rounding in the networks could flip a tie.
     drawn = mixture.draw(given["raw"], given["uniforms"], 1.0)
     found[name + "_exact"], found[name + "_image"] = drawn.exact, drawn.image
+    noise = sampling.noise_of(range(2), (8, 8), 3, 1.0)
+    maps = (features, given["maps"])
+    for method in sampling.METHODS:
+        sampled = sampling.draws(
+            forward, given["image"], given["mask"], maps, noise, given["image"], method
+        )
+        found[f"{name}_sampled_{method}"] = np.clip(sampled.exact, -1, 1) * (given["mask"] == 0)
 found["field"] = receptive_field.measure(ForwardPixelCNN(1, 4, 1, field=(3, 5)))
 np.savez(sys.argv[2], **{k: np.asarray(v) for k, v in found.items()})
 """
 
 
-def run(backend: str, tmp_path: Path) -> dict:
-    out = tmp_path / f"{backend}.npz"
+def on(backend: str, program: str, *arguments) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path / "given.npz", out, backend],
-        env=os.environ | {"KERAS_BACKEND": backend},
+        [sys.executable, "-c", program, *arguments],
+        # Compiling is most of the time of programs that run once.
+        env=os.environ | {"KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
+        timeout=300,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def run(backend: str, tmp_path: Path) -> dict:
+    out = tmp_path / f"{backend}.npz"
+    on(backend, PROGRAM, tmp_path / "given.npz", out, backend)
     return dict(np.load(out))
 
 
@@ -75,3 +94,85 @@ def test_tensorflow_and_jax_agree(tmp_path):
     for name in tensorflow:
         # Sums of some hundred float32 terms in another order, through two blocks.
         np.testing.assert_allclose(tensorflow[name], jax[name], rtol=1e-4, atol=1e-4, err_msg=name)
+    for name in ("paper", "pixelcnnpp", "exact"):
+        pair = (jax[f"{name}_sampled_{method}"] for method in ("cached", "naive"))
+        np.testing.assert_allclose(*pair, atol=1e-5, err_msg=name)
+
+
+def test_jax_alone_is_installed_in_the_versions_that_are_tested():
+    """`pip install -r requirements/jax.lock`: the tested set less TensorFlow, from any index."""
+    requirements = Path(__file__).parent.parent / "requirements"
+
+    def pinned(name):
+        lines = (requirements / name).read_text().splitlines()
+        assert all(re.fullmatch(r"[a-z0-9-]+==[\w.+]+( ; .*)?", line) for line in lines)
+        return {line.split(" ;")[0] for line in lines}
+
+    alone, tested = pinned("jax.lock"), pinned("dev.lock")
+    assert alone <= tested
+    names = {line.split("==")[0] for line in alone}
+    assert {"jax", "keras", "numpy", "pillow", "tensorboard"} <= names
+    assert not {name for name in names if name.startswith(("tensorflow", "tf-"))}
+
+
+CONTINUE = """
+import sys
+for name in ("tensorflow", "tensorflow_datasets", "tensorflow_probability", "tf_keras"):
+    sys.modules[name] = None  # as where it is not installed
+sys.path.insert(0, "tests")
+from pathlib import Path
+
+import numpy as np
+
+import csi_tf
+import tiny
+from csi_tf import training
+
+given, out, directory = sys.argv[1:]
+training.run(tiny.config(optimiser={"train_steps": 5, "ema": 0.9}), Path(directory))
+model = csi_tf.load(directory)
+np.save(out, model.log_prob(**np.load(given)))
+"""
+
+
+@pytest.fixture
+def eagerly():
+    """Seven steps are done sooner than compiled."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.filterwarnings("ignore:Even though the")  # tf.data stays as it is
+def test_a_run_goes_to_and_fro_between_the_backends(tmp_path, eagerly):
+    """Dropout and all: two steps on TensorFlow, three on JAX without TensorFlow, two more."""
+
+    def config(steps):
+        return tiny.config(optimiser={"train_steps": steps, "ema": 0.9})
+
+    assert config(1).model.dropout == 0.5
+    directory = tmp_path / "run"
+    training.run(config(2), directory)
+    rng = np.random.default_rng(0)
+    given = {
+        "images_pm1": (rng.integers(0, 256, (2, 16, 16, 3)) / 127.5 - 1).astype("float32"),
+        "context_mask": np.zeros((2, 16, 16, 1), "float32"),
+        "z": rng.normal(size=(2, 4)).astype("float32"),
+    }
+    np.savez(tmp_path / "given.npz", **given)
+    on("jax", CONTINUE, tmp_path / "given.npz", tmp_path / "found.npy", directory)
+
+    weights, info = checkpoints.read(directory / training.MODEL_FILE)
+    assert info["step"] == 5
+    assert not any(name.startswith("dropout_seed") for name in weights)
+    state, _ = checkpoints.load(directory / "checkpoints")
+    assert any(name.startswith("model/dropout_seed") for name in state)
+    # Float32 sums of 256 pixels, and of some hundred terms for each.
+    here = csi_tf.load(directory).log_prob(**given)
+    np.testing.assert_allclose(here, np.load(tmp_path / "found.npy"), rtol=1e-5)
+
+    training.run(config(7), directory)
+    losses = {line["step"]: line["train/loss"] for line in logs.read_metrics(directory)
+              if "train/loss" in line}  # fmt: skip
+    assert list(losses) == [1, 2, 3, 4, 5, 6, 7]
+    assert np.isfinite(list(losses.values())).all()

@@ -93,6 +93,10 @@ def test_defaults_are_the_papers():
         ({"optimiser": {"learning_rate": 0}}, ["learning_rate", "above 0"]),
         ({"optimiser": {"train_steps": 5, "warmup_steps": 5}}, ["warmup_steps", "train_steps"]),
         ({"model": {"latents": False, "full_image_encoder": True}}, ["full_image_encoder"]),
+        *(
+            ({"run": {"mode": mode}, "loop": {"stage1": "a/run"}}, ["stage1", mode, "leave it out"])
+            for mode in ("train", "demo", "stage1", "one_stage")
+        ),
         ({"data": {"image_size": 8}}, ["image_size", "16"]),
         ({"data": {"dataset": "two\nlines"}}, ["dataset", "single line"]),
         ({"run": {"mode": "trian"}}, ["mode", "data", "trian"]),

@@ -6,7 +6,7 @@ import tiny
 from PIL import Image
 
 import csi_tf
-from csi_tf import checkpoints, demo, loading
+from csi_tf import checkpoints, demo, latents, loading
 from csi_tf.figures import panels
 
 
@@ -53,6 +53,21 @@ def test_loading_says_what_is_wrong(finished, tmp_path):
     (tmp_path / "text.safetensors").write_text("no model")
     with pytest.raises(OSError, match="damaged"):
         csi_tf.load(tmp_path / "text.safetensors")
+
+
+def test_a_loaded_model_knows_the_names_beside_it(finished):
+    _, directory = finished
+    names = directory / "stage2" / latents.FILE
+    names.write_text('[{"name": "beard", "dimension": 2, "interval": [-2, 2], "rank": 1}]')
+    try:
+        model = csi_tf.load(directory)
+        made = csi_tf.inpaint(model, np.zeros((16, 16, 3), "uint8"), "eyes", latents={"beard": 1})
+        assert made.latents[0, 0, 2] == 1
+        names.write_text("[1]")
+        with pytest.raises(ValueError, match=r"latents\.json: entry 1"):
+            csi_tf.load(directory)
+    finally:
+        names.unlink()
 
 
 def test_panels_show_the_same_images_each_time(finished):

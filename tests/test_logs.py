@@ -162,6 +162,22 @@ def test_full_disk_is_one_sentence_with_the_path(tmp_path):
         recorder._lines = io.StringIO()
 
 
+def test_full_disk_when_a_curve_is_cut_back_spares_it(tmp_path, monkeypatch):
+    with logs.Recorder(tmp_path, tensorboard=False) as recorder:
+        for step in (1, 2):
+            recorder.scalars(step, {"loss": step})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match=r"metrics.jsonl: No space left on device; make room"):
+            logs.Recorder(tmp_path, 2, tensorboard=False)
+    assert curve(tmp_path) == [(1, 1), (2, 2)]
+    assert not list(tmp_path.glob("*.partial"))
+
+
 # TensorBoard
 
 

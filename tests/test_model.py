@@ -92,10 +92,10 @@ def test_log_prob_scores_the_target_pixels_only():
 
 
 @pytest.mark.parametrize("conditioning", ["paper", "published"])
-@pytest.mark.parametrize("stage", stages.STAGES)
+@pytest.mark.parametrize("stage", models.STAGES)
 def test_every_trained_weight_gets_a_gradient_and_no_other(stage, conditioning):
     config = ModelConfig(**tiny.MODEL | {"conditioning": conditioning})
-    model = models.make(stages.model_config(config, stage), 16, seed=1)
+    model = models.make(models.for_stage(config, stage), 16, seed=1)
     objective = None
     if stages.uses_latents(config, stage):
         objective = make_objective(tiny.config().objective, 4)
@@ -130,7 +130,7 @@ def test_stage_two_leaves_encoder_and_decoder_bitwise_unchanged(tmp_path):
 @pytest.mark.parametrize("conditioning", ["paper", "published"])
 def test_stage_two_starts_from_stage_one(init, v_is_copied, conditioning):
     config = ModelConfig(**tiny.MODEL | {"conditioning": conditioning})
-    one = models.make(stages.model_config(config, "stage1"), 16, seed=1)
+    one = models.make(models.for_stage(config, "stage1"), 16, seed=1)
     two = models.make(config, 16, seed=2)
     weights = {name: np.asarray(v) for name, v in models.named_weights(one).items()}
     stages.start_stage_two(two, weights, init)
@@ -151,6 +151,27 @@ def test_shuffled_latents_change_the_score_only_through_the_decoder():
     other = stages.score(model, "one_stage", tensors, training=False, shuffled=True)
     np.testing.assert_array_equal(own.z, other.z)
     assert (np.asarray(own.nats) != np.asarray(other.nats)).any()
+
+
+@pytest.mark.parametrize(
+    ("stage", "training", "sees_the_hole"),
+    [
+        *(("stage1", True, True), ("stage1", False, True), ("stage2", True, False)),
+        # What it trains for is filled from the context, and so are the holes it is validated on.
+        *(("one_stage", True, True), ("one_stage", False, False)),
+    ],
+)
+def test_where_a_full_image_encoder_sees_the_hole(stage, training, sees_the_hole):
+    model = tiny_model(full_image_encoder=True, reverse=stage != "stage1")
+    one, other = batch(), batch()
+    one["image"][:, 4:12, 4:12] = 255 - other["image"][:, 4:12, 4:12]
+    means = [
+        np.asarray(
+            stages.score(model, stage, {k: tf.constant(v) for k, v in b.items()}, training).mean
+        )
+        for b in (one, other)
+    ]
+    assert (means[0] != means[1]).any() == sees_the_hole
 
 
 def test_models_without_latents_or_reverse():

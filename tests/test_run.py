@@ -147,7 +147,13 @@ def test_keras_backends_that_do_not_run_are_refused_early(in_tmp_path, monkeypat
     Path("keras.json").write_text('{"backend": "jax"}')
     monkeypatch.setattr(checks.util, "find_spec", lambda name: None)
     assert main("--mode=summary") == 2
-    assert "jax is not installed" in one_line(capsys)
+    assert "jax is not installed; install it with pip.\n" in one_line(capsys)
+    Path("keras.json").unlink()
+    monkeypatch.setattr(checks.util, "find_spec", lambda name: name == "jax" or None)
+    assert main("--mode=summary") == 2
+    assert "tensorflow is not installed; install it with pip, or set KERAS_BACKEND=jax" in (
+        one_line(capsys)
+    )
 
 
 def test_the_backend_is_checked_before_anything_heavy_is_imported():
@@ -311,6 +317,23 @@ def test_a_failed_write_leaves_no_partial_file(in_tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", interrupted)
     assert main("--mode=data", "--run_dir=here", "--limit=1") == 130
+    assert not Path("here").exists()
+
+
+def test_a_run_of_another_version_is_named(in_tmp_path, capsys):
+    Path("here/checkpoints").mkdir(parents=True)
+    Path("here/config.json").write_text('{"run": {"mode": "data"}, "model": {"tentacles": 8}}')
+    before = Path("here/config.json").read_bytes()
+    assert main("--mode=data", "--run_dir=here") == 2
+    assert "here/config.json is not of this version of the program" in (said := one_line(capsys))
+    assert "tentacles" in said
+    assert Path("here/config.json").read_bytes() == before
+
+
+def test_a_broken_tf_config_is_one_line_and_makes_no_directory(in_tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    assert main("--mode=data", "--run_dir=here") == 2
+    assert "TF_CONFIG" in one_line(capsys)
     assert not Path("here").exists()
 
 

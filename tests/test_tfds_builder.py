@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -126,6 +127,17 @@ def test_impossible_downloads_say_how_to_use_a_local_copy(tmp_path, monkeypatch)
     # A failure, not a mistake on the command line: another exit code.
     with pytest.raises(RunFailed, match=r"images:DIR"):
         data.splits("tfds:cifar10", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("celeb_a", "CelebA's own files in data_dir, npz:PATH"), ("tfds:mnist", "or use npz:PATH")],
+)
+def test_without_tfds_the_way_out_is_named(monkeypatch, name, instead):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(data.DataError, match=f"pip install .*{instead}") as caught:
+        data.arrays(name, "train", 32)
+    assert "\n" not in str(caught.value)
 
 
 def test_unknown_and_unsuitable_datasets_are_named(prepared):

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +58,7 @@ def test_every_objective_trains_and_logs_what_the_latents_do(tmp_path, objective
     trained = [line for line in lines if "train/loss" in line]
     assert [line["step"] for line in trained] == [1, 2, 3, 4]
     assert all(np.isfinite(line["train/loss"]) for line in trained)
+    assert all(("train/mmd_floor" in line) == ("train/mmd" in line) for line in trained)
     (held_out,) = (line for line in lines if "validation/bits_per_dim" in line)
     for name in ("bits_of_z", "mi", "tc", "pd", "kl", "mmd", "mmd_floor", "active_units"):
         assert np.isfinite(held_out[f"validation/{name}"]), name
@@ -185,7 +185,7 @@ def test_the_command_of_the_card_trains_stage_one_first(tmp_path):
     """`python run.py --mode=stage2 --receptive_field=7x15`, from nothing, with 3 steps a stage."""
     command = [
         *("--mode=stage2", "--receptive_field=7x15", "--train_steps=3", "--limit=16"),
-        *("--batch_size=2", "--validation_images=2"),
+        *("--batch_size=2", "--validation_images=2", "--panel_every=0"),
     ]
     said = subprocess.run(
         [sys.executable, REPOSITORY / "run.py", *command],
@@ -198,41 +198,6 @@ def test_the_command_of_the_card_trains_stage_one_first(tmp_path):
     assert "training it first" in said.stdout
     (directory,) = (tmp_path / "runs").iterdir()
     assert checkpoints.read(directory / training.MODEL_FILE)[1]["stage"] == "stage2"
-
-
-def test_stage_two_finds_the_newest_stage_one_with_its_settings(tmp_path):
-    config = tiny.config(optimiser={"train_steps": 2})
-    other = tiny.config(model={"filters": 7}, optimiser={"train_steps": 2})
-    training.run(config, tmp_path / "a")
-    training.run(other, tmp_path / "b")
-    asked = replace(config, run=replace(config.run, mode="stage2"))
-    (tmp_path / "hub").mkdir()
-    (tmp_path / "hub" / training.MODEL_FILE).write_bytes(b"somebody else's file of this name")
-    assert training._stage_one(asked, tmp_path / "c") == tmp_path / "a" / training.MODEL_FILE
-    named = replace(asked, loop=replace(asked.loop, stage1=str(tmp_path / "b")))
-    with pytest.raises(ValueError, match="has filters 7, stage two is asked for 6"):
-        training.run(named, tmp_path / "d")
-    missing = replace(asked, loop=replace(asked.loop, stage1=str(tmp_path / "nowhere")))
-    with pytest.raises(ValueError, match="no finished stage one in"):
-        training.run(missing, tmp_path / "e")
-
-
-def test_a_stage_two_is_no_stage_one(tmp_path):
-    config = tiny.config("one_stage", optimiser={"train_steps": 2})
-    training.run(config, tmp_path / "one_stage")
-    asked = replace(config, run=replace(config.run, mode="stage2"))
-    named = replace(asked, loop=replace(asked.loop, stage1=str(tmp_path / "one_stage")))
-    with pytest.raises(ValueError, match="holds a one_stage model"):
-        training.run(named, tmp_path / "two")
-
-
-def test_more_steps_go_on_and_fewer_are_refused(tmp_path):
-    training.run(tiny.config(optimiser={"train_steps": 2}), tmp_path)
-    training.run(tiny.config(optimiser={"train_steps": 3}), tmp_path)
-    assert checkpoints.read(tmp_path / training.MODEL_FILE)[1]["step"] == 3
-    (tmp_path / training.MODEL_FILE).unlink()
-    with pytest.raises(ValueError, match="has had 3 steps already"):
-        training.run(tiny.config(optimiser={"train_steps": 2}), tmp_path)
 
 
 def spoil(monkeypatch, at):
@@ -271,20 +236,6 @@ def test_bad_batches_can_be_skipped_and_are_counted(tmp_path, monkeypatch):
     assert all(np.isfinite(array).all() for array in weights(tmp_path).values())
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
-    def full(path, arrays, info):
-        if "step-000000004" in str(path):
-            raise checkpoints.CheckpointError(f"cannot write checkpoint {path}: no space left")
-        original(path, arrays, info)
-
-    original = checkpoints.write
-    monkeypatch.setattr(checkpoints, "write", full)
-    config = tiny.config(loop={"checkpoint_every": 2})
-    with pytest.raises(OSError, match="no space left"):
-        training.run(config, tmp_path)
-    assert checkpoints.load(tmp_path / "checkpoints")[1]["step"] == 2
-
-
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -310,16 +261,6 @@ def test_hopeless_settings_are_refused_before_training(tmp_path, changes, says):
 def test_impossible_pairs_are_refused_with_the_flags(changes, says):
     with pytest.raises(ValueError, match=says):
         tiny.config(**changes)
-
-
-def test_a_directory_of_other_settings_is_left_alone(tmp_path):
-    config = tiny.config(optimiser={"train_steps": 2})
-    finish(start(config, tmp_path / "run"))
-    before = (tmp_path / "run" / "config.json").read_bytes()
-    other = tiny.config(model={"filters": 7}, optimiser={"train_steps": 2})
-    said = finish(start(other, tmp_path / "run"), code=2)
-    assert "filters=7 and not 6" in said
-    assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 
 JAX = """
@@ -353,7 +294,7 @@ def test_jax_trains_alike_without_tensorflow(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", JAX, tmp_path / "given.safetensors", tmp_path / "out.safetensors"],
         cwd=REPOSITORY,
-        env=os.environ | {"KERAS_BACKEND": "jax"},
+        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -29,7 +29,10 @@ def config(mode="stage1", *, data=None, model=None, objective=None, optimiser=No
         optimiser=OptimiserConfig(
             **{"batch_size": 8, "learning_rate": 1e-3, "train_steps": 4} | (optimiser or {})
         ),
-        loop=LoopConfig(**{"validation_images": 16, "log_every": 1} | (loop or {})),
+        # Panels cost more than all the rest.
+        loop=LoopConfig(
+            **{"validation_images": 16, "log_every": 1, "panel_every": 0} | (loop or {})
+        ),
     )
 
 

@@ -64,7 +64,14 @@ def open_split(name: str, split: str, size: int, crop: int | None, data_dir: str
 
 def _prepared(name: str, data_dir: str | None) -> Any:
     """The TFDS builder, its data downloaded and prepared."""
-    import tensorflow_datasets as tfds
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        files = "CelebA's own files in data_dir, " if name == "celeb_a" else ""
+        raise DataError(
+            f"{name} is read by TensorFlow Datasets, which is not to be had here ({error}); "
+            f"pip install tensorflow tensorflow-datasets, or use {files}npz:PATH or images:DIR."
+        ) from error
 
     if name.split("/")[0] == "procedural_faces":
         from csi_tf.data import tfds_builder  # noqa: F401 - registers the builder

@@ -1,0 +1,81 @@
+"""The finished stage one that a stage two starts from: found, checked and copied."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from csi_tf import checkpoints, loading, logs, stages
+from csi_tf.config import Config
+from csi_tf.learner import Learner
+from csi_tf.loading import MODEL_FILE
+
+# What both stages must have alike.
+_SHARED = {
+    "data": ("image_size",),
+    "model": (
+        *("latents", "hole_fill", "latent_dim", "encoder_filters", "filters", "receptive_field"),
+        *("field_mode", "mixtures", "conditioning", "nonlinearity", "weight_norm"),
+    ),
+}
+
+
+def find(config: Config, directory: Path) -> Path | None:
+    """The one named, or else the newest near `directory` that fits; None if there is none."""
+    if config.loop.stage1 is not None:
+        return _named(config.loop.stage1)
+    parents = {directory.parent, Path("runs")}
+    files = {
+        path
+        for parent in parents
+        for pattern in (f"*/{MODEL_FILE}", f"*/stage1/{MODEL_FILE}")
+        for path in parent.glob(pattern)
+    }
+    for path in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        try:
+            info = checkpoints.read(path)[1]
+            fits = info["stage"] == "stage1" and _fits(config, loading.settings(path, info))
+        except (OSError, ValueError, KeyError):  # somebody else's file, or another version's
+            continue
+        if fits:
+            logs.say(f"stage2: the newest stage one with these settings is {path}")
+            return path
+    return None
+
+
+def start_from(learner: Learner, stage1: Path, init: str) -> None:
+    """Copy what stage two takes over; ValueError if it does not fit."""
+    weights, info = checkpoints.read(stage1)
+    if info.get("stage") != "stage1":
+        raise ValueError(
+            f"{stage1} holds a {info.get('stage', 'strange')} model: --stage1 takes a finished"
+            " stage one."
+        )
+    theirs, ours = loading.settings(stage1, info), learner.config
+    for group, names in _SHARED.items():
+        for name in names:
+            a, b = getattr(getattr(ours, group), name), getattr(getattr(theirs, group), name)
+            if a != b:
+                raise ValueError(
+                    f"stage one in {stage1} has {name} {b}, stage two is asked for {a}: give both"
+                    " the same."
+                )
+    copied = stages.start_stage_two(learner.model, checkpoints.import_half(weights), init)
+    logs.say(f"stage2: starts from {stage1} ({len(copied)} arrays, init {init})")
+
+
+def _named(name: str) -> Path:
+    path = Path(name).expanduser()
+    for candidate in (path, path / "stage1" / MODEL_FILE, path / MODEL_FILE):
+        if candidate.is_file():
+            return candidate
+    raise ValueError(
+        f"there is no finished stage one in {name}: --stage1 takes a run directory that holds"
+        f" {MODEL_FILE}, or that file."
+    )
+
+
+def _fits(config: Config, other: Config) -> bool:
+    """Whether a stage one was trained with these settings, those that only stage two has apart."""
+    model = replace(
+        other.model, reverse=config.model.reverse, reverse_features=config.model.reverse_features
+    )
+    return not config.differences(replace(other, model=model, loop=config.loop))

@@ -1,0 +1,74 @@
+"""What the documents say is there: files, names in them, flags."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from flags.definitions import define
+
+REPOSITORY = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    str(path.relative_to(REPOSITORY))
+    for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"))
+)
+# `path`, or `path: name` or `path::name` and perhaps further names: `path: name`, `other`
+REFERENCE = re.compile(r"`([\w./]*(?:/|\.py|\.md|\.cfg))(?:::? ?(\w+)`((?:, `\w+`)*)|`)")
+
+
+def references(text):
+    """(path, names in it)"""
+    for path, first, further in REFERENCE.findall(text):
+        yield path, [first, *re.findall(r"\w+", further)] if first else []
+
+
+def defined(path):
+    """Every function, class, method and variable of a file; nothing is imported."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+def test_references_are_found():
+    text = "`a/b.py`, `c` and `a.py: f`, `g`, `h` or `d/e.py::k`, `docs/x.md`, `a/`, `run`"
+    expected = [("a/b.py", []), ("a.py", ["f", "g", "h"]), ("d/e.py", ["k"])]
+    assert list(references(text)) == [*expected, ("docs/x.md", []), ("a/", [])]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_and_names_in_documents_exist(document):
+    text = (REPOSITORY / document).read_text()
+    made_by_runs = {"runs/", "worker-N/"}
+    for path, names in references(text):
+        if path not in made_by_runs:
+            assert (REPOSITORY / path).exists(), path
+        for name in names:
+            assert name in defined(REPOSITORY / path), f"{path}: {name}"
+    folder = (REPOSITORY / document).parent
+    for link in re.findall(r"\]\((?!\w+:)([^)#]+)", text):
+        assert (folder / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_flags_in_documents_exist(document):
+    text = (REPOSITORY / document).read_text()
+    known = {*define(), "flagfile", "help", "helpfull"}
+    commands = re.findall(r"python run\.py(?:.*\\\n)*.*", text)
+    for place in (*commands, *re.findall(r"`(--\w[^`]*)`", text)):
+        for name in re.findall(r"--(\w+)", place):
+            assert name in known or name.removeprefix("no") in known, name
+
+
+def test_the_map_of_the_paper_points_into_files():
+    """A name in a form of its own would not be checked."""
+    rows = (REPOSITORY / "docs/paper_map.md").read_text().splitlines()[4:]
+    assert len(rows) > 20
+    for row in rows:
+        code = row.split("|")[2]
+        assert list(references(code)), row
+        assert not re.findall(r"`(?!--)[^`]*`", REFERENCE.sub("", code)), row
