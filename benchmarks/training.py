@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 CASE = "--case"
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+CORE = "CSI_TF_CORE"  # the one core that a case may use
 
 
 def operations(model, stage: str, batch: int) -> float:
@@ -57,6 +57,8 @@ def operations(model, stage: str, batch: int) -> float:
 
 def case(stage: str, preset: str, precision: str, batch: int, seconds: float) -> None:
     """One measurement, printed as JSON."""
+    if CORE in os.environ:
+        os.sched_setaffinity(0, {int(os.environ[CORE])})
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from dataclasses import replace
 
@@ -110,19 +112,19 @@ def read(process: subprocess.Popen) -> dict:
 
 
 def two_workers(precision: str, batch: int) -> tuple[float, float]:
-    """Images a second of one and of two workers, each with one thread."""
+    """Images a second of one and of two workers, each with a core of its own."""
     with socket.socket() as a, socket.socket() as b:
         a.bind(("127.0.0.1", 0))
         b.bind(("127.0.0.1", 0))
         hosts = [f"127.0.0.1:{s.getsockname()[1]}" for s in (a, b)]
-    alone = read(measure("stage1", "cpu", precision, batch, 5, **ONE_THREAD))
+    alone = read(measure("stage1", "cpu", precision, batch, 5, **{CORE: "0"}))
     tasks = [
         json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}})
         for i in range(2)
     ]
     both = [
-        measure("stage1", "cpu", precision, 2 * batch, 5, TF_CONFIG=task, **ONE_THREAD)
-        for task in tasks
+        measure("stage1", "cpu", precision, 2 * batch, 5, TF_CONFIG=task, **{CORE: str(core)})
+        for core, task in enumerate(tasks)
     ]
     slowest = max(read(process)["seconds"] for process in both)
     return batch / alone["seconds"], 2 * batch / slowest
@@ -159,7 +161,7 @@ def main() -> None:
             )
     if not quick:
         one, two = two_workers("mixed_bfloat16", 32)
-        print(f"\nWorkers of one thread, cpu preset, stage one, 32 images each: one {one:.1f}")
+        print(f"\nWorkers of one core, cpu preset, stage one, 32 images each: one {one:.1f}")
         print(f"images/s, two {two:.1f} images/s, {two / one:.2f} times as many.")
 
 
