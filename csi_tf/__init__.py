@@ -13,6 +13,7 @@ _SUBMODULES = (
     "config",
     "data",
     "drawing",
+    "evaluation",
     "figures",
     "latents",
     "learner",

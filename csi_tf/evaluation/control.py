@@ -1,0 +1,294 @@
+"""Control: what setting one latent after another does to factors read from the completed hole.
+
+Readings are (L, N, V, F): L latents, N pictures, V values set in rising order, F factors read by a
+`regressors.Reader`. Which factor a latent is for, in which direction and where, is settled on
+validation pictures and measured on test pictures: of many chance pairs the best looks like control.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from csi_tf import latents
+from csi_tf.latents import Latent
+
+# Where a response rises by less than this part of its average slope, setting the latent is no use.
+FLAT = 0.25
+# A latent is called after a factor that it orders at least this well, and better than any other.
+NAMED = 0.5
+# Mean correlations with what has nothing to do with the value stay within so many of their standard
+# deviations, which are 1 / (N (V - 1))^.5.
+CHANCE = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """One row for each latent. All but `factor`, `interval` and `dead` is from test pictures.
+
+    The dead have a factor that means nothing, and NaN for interval and outside.
+    """
+
+    names: tuple[str, ...]  # of the F factors
+    factor: np.ndarray  # (L,) the one that the latent is for
+    correlation: np.ndarray  # (L, F) Spearman's, between value and reading, mean over pictures
+    margin: np.ndarray  # (L,) of the factor's, in its direction, over the next best in either
+    interval: np.ndarray  # (L, 2) where the values are of use
+    effect: np.ndarray  # (L, F) mean change over the interval, in standard deviations of the data
+    moved: np.ndarray  # (L, F) its root mean square over pictures, in which opposites do not cancel
+    outside: np.ndarray  # (L,) most that another factor is seen to move, as a part of its own
+    dead: np.ndarray  # (L,) nothing that is read follows the value, beyond chance
+
+
+def rank_correlation(readings: ArrayLike, resolution: ArrayLike = 0.0) -> np.ndarray:
+    """(..., F) Spearman correlations with the values set, of readings (..., V, F).
+
+    Readings that span less than their `resolution` (F,) count as 0. A reader's small errors follow
+    what really moves without fail, and ranks do not see that they are small.
+    """
+    x = _finite(readings, "readings")
+    if x.ndim < 2 or x.shape[-2] < 2:
+        raise ValueError(f"readings has shape {x.shape}; give (..., V, F) of two or more values.")
+    rank = np.sign(x[..., :, None, :] - x[..., None, :, :]).sum(-2)  # twice the rank, centred
+    order = 2.0 * np.arange(x.shape[-2]) - (x.shape[-2] - 1)
+    scale = np.linalg.norm(rank, axis=-2) * np.linalg.norm(order)
+    found = np.einsum("v,...vf->...f", order, rank) / np.where(scale > 0, scale, 1.0)
+    return np.where(np.ptp(x, axis=-2) >= resolution, found, 0.0)
+
+
+def measure(
+    validation: ArrayLike,
+    test: ArrayLike,
+    values: ArrayLike,
+    names: Sequence[str],
+    resolution: ArrayLike,
+    spread: ArrayLike,
+) -> Control:
+    """From readings (L, N, V, F) of two sets of pictures; the last three belong to the reader."""
+    seen, held_out = _finite(validation, "validation"), _finite(test, "test")
+    at, least, unit = (
+        _finite(x, "values, resolution or spread") for x in (values, resolution, spread)
+    )
+    _check(seen, held_out, at, least, unit, names)
+    response = seen.mean(axis=1)  # (L, V, F)
+    chosen = _correlations(seen, least)
+    # Completions are drawn, so readings move with any latent, but at random.
+    dead = (np.abs(chosen) <= CHANCE / _comparisons(seen) ** 0.5).all(axis=1)
+    # To two digits, and of equals the one that moves most
+    order = np.lexsort((np.ptp(response, axis=1) / unit, np.abs(chosen).round(2)), axis=1)
+    rows, factor = np.arange(len(seen)), order[:, -1]
+    sign = np.where(chosen[rows, factor] < 0, -1.0, 1.0)
+    ends = np.array([useful(sign[i] * response[i, :, factor[i]], at) for i in rows])
+
+    correlation = _correlations(held_out, least)
+    others = np.arange(len(names)) != factor[:, None]
+    next_best = np.where(others, np.abs(correlation), 0.0).max(axis=1)
+    change = held_out[rows, :, ends[:, 1]] - held_out[rows, :, ends[:, 0]]  # (L, N, F)
+    far = np.sqrt(np.square(change).mean(axis=1))
+    moved, own = far / unit, (far / unit)[rows, factor]
+    stray = np.where(others & (far >= least), moved, 0.0).max(axis=1)
+    return Control(
+        names=tuple(names),
+        factor=factor,
+        correlation=correlation,
+        margin=sign * correlation[rows, factor] - next_best,
+        interval=np.where(dead[:, None], np.nan, at[ends]),
+        effect=change.mean(axis=1) / unit,
+        moved=moved,
+        outside=np.where(dead | (own == 0), np.nan, stray / np.where(own > 0, own, 1.0)),
+        dead=dead,
+    )
+
+
+def useful(response: np.ndarray, values: np.ndarray) -> tuple[int, int]:
+    """First and last index of the interval where a response rises, without flat or falling ends.
+
+    It has the largest rise after a toll of FLAT times the average slope for the way.
+    """
+    toll = FLAT * np.ptp(response) / (values[-1] - values[0])
+    net = response - toll * values
+    gain = np.where(np.triu(np.ones((len(net), len(net)), bool), 1), net - net[:, None], -np.inf)
+    first, last = np.unravel_index(gain.argmax(), gain.shape)
+    return int(first), int(last)
+
+
+def additivity(base: ArrayLike, alone: ArrayLike, together: ArrayLike, spread: ArrayLike) -> float:
+    """Whether changes add up when latents are moved together: 1 exactly, 0 not at all, -1 opposite.
+
+    Readings of pictures as inferred (N, F), with each of K latents moved alone (K, N, F), and with
+    all of them (N, F). With s the sum of the single changes and a the change of all, in units of
+    `spread` (F,), 2<a, s> / (<a, a> + <s, s>). NaN where nothing moves.
+    """
+    start, single, joint = (
+        _finite(x, name) for x, name in ((base, "base"), (alone, "alone"), (together, "together"))
+    )
+    if start.ndim != 2 or single.shape[1:] != start.shape or joint.shape != start.shape:
+        raise ValueError(
+            f"base has shape {start.shape}, alone {single.shape} and together {joint.shape}; give"
+            " (N, F), (K, N, F) and (N, F)."
+        )
+    unit = _finite(spread, "spread")
+    expected, actual = (single - start).sum(axis=0) / unit, (joint - start) / unit
+    total = np.square(actual).sum() + np.square(expected).sum()
+    return float(2 * (actual * expected).sum() / total) if total > 0 else float("nan")
+
+
+def change_outside(before_u8: ArrayLike, after_u8: ArrayLike, inside: ArrayLike) -> np.ndarray:
+    """(N,) part of the change of pictures (N, H, W, 3) that is not `inside` (H, W) booleans.
+
+    NaN for pictures that do not change.
+    """
+    before, after, box = np.asarray(before_u8), np.asarray(after_u8), np.asarray(inside)
+    if before.shape != after.shape or before.ndim != 4 or box.shape != before.shape[1:3]:
+        raise ValueError(
+            f"pictures have shapes {before.shape} and {after.shape} and inside {box.shape}; give"
+            " (N, H, W, 3) twice and (H, W)."
+        )
+    change = np.abs(after.astype(np.float64) - before).sum(axis=-1)
+    total = change.sum(axis=(1, 2))
+    stray = change[:, ~box.astype(bool)].sum(axis=1)
+    return np.where(total > 0, stray / np.where(total > 0, total, 1.0), np.nan)
+
+
+def axes(latent_dim: int) -> list[Latent]:
+    """The axes of z, which are what the paper sets."""
+    return [
+        Latent(f"latent {i}", latents.axis(i, latent_dim), latents.USUAL, i + 1, i)
+        for i in range(latent_dim)
+    ]
+
+
+def principal_directions(codes: ArrayLike, count: int) -> list[Latent]:
+    """Beyond the paper: directions in which draws from the posterior (N, D) vary most."""
+    z = _finite(codes, "codes")
+    if z.ndim != 2 or len(z) < 2 or not 1 <= count <= z.shape[1]:
+        raise ValueError(
+            f"codes has shape {z.shape} and count is {count}; give (N, D), and a count up to D."
+        )
+    _, vectors = np.linalg.eigh(np.atleast_2d(np.cov(z, rowvar=False)))
+    return [
+        # Either sign is as good; this one does not depend on the machine.
+        _direction(f"principal direction {i}", v * np.sign(v[np.abs(v).argmax()]), i)
+        for i, v in enumerate(vectors.T[::-1][:count], 1)
+    ]
+
+
+def regression_directions(
+    codes: ArrayLike, factors: ArrayLike, names: Sequence[str]
+) -> list[Latent]:
+    """Beyond the paper: linear regressions of factors or attributes (N, F) on codes (N, D)."""
+    z, v = _finite(codes, "codes"), _finite(factors, "factors")
+    if z.ndim != 2 or v.shape != (len(z), len(names)) or len(z) <= z.shape[1]:
+        raise ValueError(
+            f"codes has shape {z.shape} and factors {v.shape}; give (N, D) with N above D, and"
+            f" (N, {len(names)}) for the names."
+        )
+    weights = np.linalg.lstsq(z - z.mean(0), v - v.mean(0), rcond=None)[0]
+    for name, column in zip(names, weights.T, strict=True):
+        if not column.any():
+            raise ValueError(f"{name} does not follow the codes at all; leave it out.")
+    return [_direction(f"{name} direction", weights[:, i], i + 1) for i, name in enumerate(names)]
+
+
+def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
+    """What to write into latents.json, `measured` being the latents of the rows.
+
+    Axes come first: called after their factor, most effect first ("less" where it falls as the
+    latent rises), then those that have none. Directions follow under their own names, dead ones
+    left out; then the dead axes, called so.
+    """
+    if len(measured) != len(control.dead):
+        raise ValueError(
+            f"{len(measured)} latents are named and {len(control.dead)} were measured; give both in"
+            " the same order."
+        )
+    found = [
+        _entry(control, row, latent)
+        for row, latent in enumerate(measured)
+        if latent.dimension is not None or not control.dead[row]
+    ]
+    found.sort(key=lambda each: each[0])
+    ranked: list[Latent] = []
+    for rank, (_, latent) in enumerate(found, 1):
+        taken = {each.name for each in ranked}
+        several = (latent.name, *(f"{latent.name} {n}" for n in range(2, len(found) + 1)))
+        name = next(each for each in several if each not in taken)
+        ranked.append(replace(latent, name=name, rank=rank))
+    return ranked
+
+
+def _entry(control: Control, row: int, latent: Latent) -> tuple[tuple[int, float], Latent]:
+    """Its place, by kind and then by effect, and the latent with name and interval."""
+    factor = control.factor[row]
+    correlation, low_high = control.correlation[row, factor], control.interval[row].tolist()
+    if control.dead[row]:
+        return (3, 0.0), replace(latent, name=f"dead {latent.dimension}", interval=latents.USUAL)
+    latent = replace(latent, interval=(low_high[0], low_high[1]))
+    if latent.dimension is None:
+        # Those that were asked for keep their order: that of variance, or of the names.
+        return (2, 0.0), latent
+    if abs(correlation) < NAMED or control.margin[row] <= 0:
+        return (1, -control.moved[row].max()), latent
+    less = "less " if correlation < 0 else ""
+    return (0, -abs(control.effect[row, factor])), replace(
+        latent, name=less + control.names[factor]
+    )
+
+
+def _direction(name: str, vector: np.ndarray, rank: int) -> Latent:
+    return Latent(name, vector / np.linalg.norm(vector), latents.USUAL, rank)
+
+
+def _correlations(readings: np.ndarray, resolution: np.ndarray) -> np.ndarray:
+    # One latent at a time: each makes V numbers of every reading.
+    return np.stack([rank_correlation(each, resolution).mean(axis=0) for each in readings])
+
+
+def _comparisons(readings: np.ndarray) -> int:
+    return readings.shape[1] * (readings.shape[2] - 1)
+
+
+def _finite(x: ArrayLike, name: str) -> np.ndarray:
+    array = np.asarray(x, np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has numbers that are not finite; leave those pictures out.")
+    return array
+
+
+def _check(
+    validation: np.ndarray,
+    test: np.ndarray,
+    values: np.ndarray,
+    resolution: np.ndarray,
+    spread: np.ndarray,
+    names: Sequence[str],
+) -> None:
+    shape, other = validation.shape, test.shape
+    if (
+        len(shape) != 4
+        or 0 in shape
+        or other[:1] + other[2:] != shape[:1] + shape[2:]
+        or not other[1]
+    ):
+        raise ValueError(
+            f"readings have shapes {shape} and {other}; give (L, N, V, F) twice, of the same"
+            " latents, values and factors."
+        )
+    if values.shape != shape[2:3] or len(values) < 2 or not (np.diff(values) > 0).all():
+        raise ValueError(
+            f"values is {values.tolist()}; give the {shape[2]} values that the latents were set to,"
+            " two or more in rising order."
+        )
+    enough = (CHANCE / NAMED) ** 2
+    if _comparisons(validation) < enough:
+        raise ValueError(
+            f"{shape[1]} validation pictures at {shape[2]} values are too few to tell control from"
+            f" chance; give {math.ceil(enough / (shape[2] - 1))} pictures or more."
+        )
+    if not len(names) == len(resolution) == len(spread) == shape[3] or not (spread > 0).all():
+        raise ValueError(
+            f"there are {len(names)} names, {len(resolution)} resolutions and {len(spread)} spreads"
+            f" for {shape[3]} factors; give one each, with spreads above 0."
+        )

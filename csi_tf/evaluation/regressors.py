@@ -1,0 +1,201 @@
+"""Readers of a picture's factors or attributes from its pixels, all of them or those of a hole.
+
+    reader = factor_reader((images, factors), (held_out_images, held_out_factors), names, mask)
+    reader(completions)         # (..., H, W, 3) uint8 -> (..., F)
+
+A reader of a hole looks at nothing else, so what it reads is what a completion shows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from csi_tf import masks
+from csi_tf.errors import RunFailed
+
+# At an R^2 of .7 the whole range of a uniform factor, shrunk by the regression, is .7 (12 / .3)^.5
+# = 4.4 times the reader's error, which leaves room above RESOLUTION.
+USEFUL_R2 = 0.7
+USEFUL_ACCURACY = 0.75
+# On procedural faces of 32 x 32, taking one factor from end to end moves the reading of another by
+# up to 2.9 times that reading's error: the other pictures' errors are what all these add up to.
+RESOLUTION = 3.0
+
+# Principal components of the pixels that attributes are read from. More change no accuracy on
+# procedural faces (100 lose .01), and the solver's time goes with their square.
+COMPONENTS = 200
+
+Examples = tuple[ArrayLike, ArrayLike]  # pictures uint8 (N, H, W, 3) and what to read (N, F)
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """An affine function of pixels: factors in their own units, attributes as log-odds."""
+
+    names: tuple[str, ...]
+    quality: np.ndarray  # (F,) on held-out pictures: R^2, or accuracy averaged over yes and no
+    spread: np.ndarray  # (F,) standard deviation in the data: the unit of effects
+    resolution: np.ndarray  # (F,) a reading that moves less may not mean its factor
+    illegible: dict[str, float]  # what cannot be read from these pixels, with its quality
+    seen: np.ndarray  # (H, W) booleans
+    weights: np.ndarray  # (pixels x 3, F)
+    offset: np.ndarray  # (F,)
+
+    def __call__(self, images_u8: ArrayLike) -> np.ndarray:
+        """(..., F) float32 of uint8 (..., H, W, 3)."""
+        return _pixels(images_u8, self.seen) @ self.weights + self.offset
+
+
+def factor_reader(
+    train: Examples,
+    held_out: Examples,
+    names: Sequence[str],
+    context_mask: ArrayLike | None = None,
+    wanted: Sequence[str] | None = None,
+    penalty: float = 1.0,
+) -> Reader:
+    """Ridge regression, `names` being those of the columns.
+
+    context_mask  (H, W, 1), 1 = observed, and not looked at; None: the whole picture is
+    wanted        factors that must be legible; None: those that are, at least one
+    """
+    seen = _seen(train, context_mask)
+    (x, y), (held_x, held_y) = (_examples(each, seen, names) for each in (train, held_out))
+    mean, centre = x.mean(0), y.mean(0)
+    x = x - mean
+    gram = x.T @ x
+    gram[np.diag_indices_from(gram)] += np.float32(penalty)
+    weights = np.linalg.solve(gram, x.T @ (y - centre))
+    offset = centre - mean @ weights
+    squares = np.square(held_x @ weights + offset - held_y).mean(0)
+    spread = _varying(held_y.std(0), names)
+    r2 = 1 - squares / spread**2
+    resolution = RESOLUTION * np.sqrt(squares)
+    reader = Reader(tuple(names), r2, spread, resolution, {}, seen, weights, offset)
+    return _legible(reader, USEFUL_R2, "R^2", wanted)
+
+
+def attribute_reader(
+    train: Examples,
+    held_out: Examples,
+    names: Sequence[str],
+    context_mask: ArrayLike | None = None,
+    wanted: Sequence[str] | None = None,
+    penalty: float = 1.0,
+) -> Reader:
+    """Logistic regression on 0/1 labels, yes and no having the same weight however rare one is.
+
+    Arguments are those of `factor_reader`. The resolution is the standard deviation of the log-odds
+    within a class; much of that is how much of the attribute there is.
+    """
+    seen = _seen(train, context_mask)
+    (x, y), (held_x, held_y) = (_examples(each, seen, names) for each in (train, held_out))
+    for labels in (y, held_y):
+        if not np.isin(labels, (0, 1)).all():
+            raise ValueError("labels are 0 or 1; for other numbers use factor_reader.")
+        _varying(labels.std(0), names)
+    space = scikit_learn("decomposition").PCA(
+        min(COMPONENTS, *x.shape), svd_solver="covariance_eigh"
+    )
+    components = space.fit_transform(x)
+    logistic = scikit_learn("linear_model").LogisticRegression
+    how = {"C": 1 / penalty, "class_weight": "balanced", "solver": "newton-cholesky"}
+    fits = [logistic(**how).fit(components, labels) for labels in y.T]
+    weights = np.stack([space.components_.T @ fit.coef_[0] for fit in fits], axis=1)
+    offset = np.array([fit.intercept_[0] for fit in fits]) - space.mean_ @ weights
+    odds = held_x @ weights + offset
+    sides = [(odds[held_y[:, i] == 0, i], odds[held_y[:, i] == 1, i]) for i in range(len(names))]
+    accuracy = np.array([((no < 0).mean() + (yes >= 0).mean()) / 2 for no, yes in sides])
+    within = np.sqrt([(no.var() + yes.var()) / 2 for no, yes in sides])
+    reader = Reader(tuple(names), accuracy, odds.std(0), within, {}, seen, weights, offset)
+    return _legible(reader, USEFUL_ACCURACY, "accuracy", wanted)
+
+
+def scikit_learn(module: str) -> ModuleType:
+    """One of its modules; the library does without it everywhere else."""
+    try:
+        return import_module(f"sklearn.{module}")
+    except ImportError:
+        raise RunFailed(
+            "this part of the evaluation needs scikit-learn: pip install scikit-learn"
+        ) from None
+
+
+def _legible(reader: Reader, least: float, what: str, wanted: Sequence[str] | None) -> Reader:
+    """The reader of the names wanted, or of those that can be read."""
+    names = reader.names
+    unknown = [name for name in wanted or () if name not in names]
+    if unknown:
+        raise ValueError(f"unknown name {unknown[0]!r}; choose from {', '.join(names)}.")
+    weak = {name: float(q) for name, q in zip(names, reader.quality, strict=True) if not q >= least}
+    chosen = [name for name in names if name not in weak] if wanted is None else list(wanted)
+    missed = [name for name in chosen or names if name in weak]
+    if missed:
+        raise ValueError(
+            f"{', '.join(f'{name} ({what} {weak[name]:.2f})' for name in missed)} cannot be read"
+            f" from these pixels, {what} {least} being of use; take more training pictures or a"
+            " larger hole, or leave the name out."
+        )
+    columns = [names.index(name) for name in chosen]
+    return Reader(
+        tuple(chosen),
+        reader.quality[columns],
+        reader.spread[columns],
+        reader.resolution[columns],
+        weak,
+        reader.seen,
+        reader.weights[:, columns],
+        reader.offset[columns],
+    )
+
+
+def _seen(train: Examples, context_mask: ArrayLike | None) -> np.ndarray:
+    if np.ndim(train[0]) != 4:
+        raise ValueError(f"pictures came as {np.shape(train[0])}; give uint8 (N, H, W, 3).")
+    size = np.shape(train[0])[1:3]
+    if context_mask is None:
+        return np.ones(size, bool)
+    hole = masks.check(context_mask, size)[..., 0] == 0
+    if hole.ndim != 2 or not hole.any():
+        raise ValueError(
+            "context_mask must be one (H, W, 1) with a hole of zeros in it; give one, or None to"
+            " read from the whole picture."
+        )
+    return hole
+
+
+def _examples(
+    examples: Examples, seen: np.ndarray, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _pixels(examples[0], seen), np.asarray(examples[1], np.float32)
+    if x.ndim != 2 or len(x) < 2 or y.shape != (len(x), len(names)):
+        raise ValueError(
+            f"pictures came as {np.shape(examples[0])} and what to read of them as {y.shape}; give"
+            f" two or more, uint8 (N, H, W, 3), and (N, {len(names)}) for the names."
+        )
+    return x, y
+
+
+def _pixels(images_u8: Any, seen: np.ndarray) -> np.ndarray:
+    """(..., pixels x 3) float32 in [0, 1]."""
+    images = np.asarray(images_u8)
+    if images.dtype != np.uint8 or images.shape[-3:] != (*seen.shape, 3):
+        raise ValueError(
+            f"pictures came as {images.dtype} of shape {images.shape}; give uint8 of shape"
+            f" (..., {seen.shape[0]}, {seen.shape[1]}, 3)."
+        )
+    return images[..., seen, :].reshape(*images.shape[:-3], -1) / np.float32(255)
+
+
+def _varying(spread: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    still = np.flatnonzero(spread == 0)
+    if len(still):
+        raise ValueError(
+            f"{names[still[0]]} is the same in all pictures; add others or leave the name out."
+        )
+    return spread

@@ -1,0 +1,90 @@
+"""KID and FID, against their definitions."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from csi_tf.evaluation import features
+
+
+def rows(count, seed, mean=0.0, scale=1.0, width=6):
+    """Correlated features: any two seeds, the same distribution."""
+    mixing = np.random.default_rng(99).normal(size=(width, width))
+    return mean + scale * np.random.default_rng(seed).normal(size=(count, width)) @ mixing
+
+
+def test_mmd2_is_the_unbiased_estimator_written_out():
+    x, y = rows(5, 0), rows(4, 1)
+
+    def k(a, b):
+        return (sum(float(p * q) for p, q in zip(a, b, strict=True)) / 6 + 1) ** 3
+
+    within_x = np.mean([k(x[i], x[j]) for i in range(5) for j in range(5) if i != j])
+    within_y = np.mean([k(y[i], y[j]) for i in range(4) for j in range(4) if i != j])
+    between = np.mean([k(a, b) for a in x for b in y])
+    assert features.mmd2(x, y) == pytest.approx(within_x + within_y - 2 * between)
+
+
+def test_kid_of_one_distribution_is_zero_on_average():
+    values = np.array([features.mmd2(rows(20, 2 * s), rows(20, 2 * s + 1)) for s in range(400)])
+    # Four standard errors.
+    assert abs(values.mean()) < 4 * values.std() / 20
+    biased = values + 2 * np.mean((np.square(rows(500, 7)).sum(1) / 6 + 1) ** 3) / 20
+    assert abs(biased.mean()) > 4 * biased.std() / 20, "the diagonal would show"
+
+
+def test_kid_over_subsets():
+    real, generated = rows(60, 0), rows(50, 1, mean=0.5)
+    all_of_it = features.kid(real[:50], generated, subsets=3, subset_size=50)
+    assert all_of_it.value == pytest.approx(features.mmd2(real[:50], generated))
+    assert all_of_it.std == pytest.approx(0, abs=1e-9)
+    found = features.kid(real, generated, subsets=200, subset_size=20)
+    # The mean over subsets estimates the same, with a standard error of std / sqrt(200).
+    assert found.value == pytest.approx(features.mmd2(real, generated), abs=0.3 * found.std)
+    assert found.std > 0
+    assert found == features.kid(real, generated, subsets=200, subset_size=20)
+    assert found != features.kid(real, generated, subsets=200, subset_size=20, seed=1)
+
+
+@pytest.mark.parametrize("broken", [{"mean": 1.0}, {"scale": 0.3}, {"scale": 2.0}])
+def test_a_broken_model_scores_worse(broken):
+    real, good, bad = rows(300, 0), rows(300, 1), rows(300, 2, **broken)
+    assert features.kid(real, bad).value > features.kid(real, good).value + 0.1
+    assert features.fid(real, bad) > features.fid(real, good) + 1
+
+
+def test_fid_of_known_gaussians():
+    """Samples made to have exactly these moments: sum of (m1 - m2)^2 + (s1 - s2)^2."""
+    z = np.random.default_rng(0).normal(size=(50, 3))
+    z = (z - z.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(z.T))).T
+    means, stds = np.array([[0, 1, 2], [1, 1, 0.0]]), np.array([[1, 2, 3], [2, 2, 1.0]])
+    x, y = means[:, None] + stds[:, None] * z
+    assert features.fid(x, y) == pytest.approx(1 + 4 + 1 + 4)
+
+
+def test_fid_is_the_usual_formula():
+    x, y = rows(40, 0), rows(30, 1, mean=0.2) @ np.diag([1, 2, 3, 1, 2, 3.0])
+    a, b = np.cov(x.T), np.cov(y.T)
+    root = scipy.linalg.sqrtm(a @ b).real
+    expected = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(a + b - 2 * root)
+    assert features.fid(x, y) == pytest.approx(expected)
+
+
+def test_fid_with_more_features_than_rows():
+    """Covariances without full rank: two points each, on axes that have nothing in common."""
+    x, y = np.zeros((2, 5)), np.zeros((2, 5))
+    x[:, 0], y[:, 1] = (-1, 1), (-2, 2)  # variances 2 and 8
+    assert features.fid(x, y) == pytest.approx(10)
+    # A square root of rounding errors: 1e-8.
+    assert features.fid(x, x) == pytest.approx(0, abs=1e-7)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="subset_size of 8 or less"):
+        features.kid(rows(9, 0), rows(8, 1), subset_size=9)
+    with pytest.raises(ValueError, match="same D"):
+        features.fid(rows(9, 0), rows(9, 0)[:, :5])
+    with pytest.raises(ValueError, match="two rows"):
+        features.fid(rows(9, 0), rows(1, 0))
+    with pytest.raises(ValueError, match="generated features hold NaN"):
+        features.mmd2(rows(9, 0), np.full((9, 6), np.nan))
