@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     settings = flags.parse(argv)
+    mode: str
     if isinstance(settings, Command):
         mode, opened = settings.mode, output.open_directory(settings)
         called, flag, given = "Output", "output", settings.output

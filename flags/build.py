@@ -40,7 +40,8 @@ def parse(argv: Sequence[str]) -> Config | Command:
         _read(values, arguments)
         if mode in COMMANDS:
             asked = (name for helps in COMMAND_HELP.values() for name in helps)
-            return Command(**{name: values[name].value for name in asked})
+            typed: dict[str, Any] = {name: values[name].value for name in asked}
+            return Command(**typed)
         if values.preset is not None:
             preset = values.read_flags_from_files(
                 [f"--flagfile={PRESET_FOLDER}/{values.preset}.cfg"]

@@ -145,7 +145,8 @@ COMMAND = {
     " Mode sample: draw pictures of nothing but the prior.",
     "model": "Model to use: a run directory, a model file or a model's name.",
     "input": "Pictures: a file, several with commas between, a folder, or"
-    " dataset:NAME:SPLIT:FIRST-LAST. They may have any size. A folder is taken with those in it."
+    " dataset:NAME:SPLIT:FIRST-LAST. They may have any size. A folder is taken with those in it,"
+    " but for the output directory and inpainted/."
     " Data sets are named as in training, such as dataset:procedural_faces:test:0-15, both ends"
     " included.",
     "output": "Directory to write to. By default a new one under inpainted/. Started again with the"
@@ -171,7 +172,7 @@ HOLE = {
     " or a folder of files called as the pictures are. Random masks are drawn for each picture from"
     " the seed. A file lies over the whole picture, or over the crop if it has its proportions; of"
     " other proportions it is stretched. Names are those of training, so a file called mouth is"
-    " ./mouth. In mode traverse none means that all is drawn.",
+    " ./mouth. Mode traverse can do without, and then draws all.",
     "mask_convention": "How mask files are read. Most editors and inpainting tools take white as"
     " the hole.",
 }

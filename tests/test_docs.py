@@ -57,7 +57,7 @@ def test_files_and_names_in_documents_exist(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_flags_in_documents_exist(document):
     text = (REPOSITORY / document).read_text()
-    known = {*define(), "flagfile", "help", "helpfull"}
+    known = {*define(), *define("inpaint"), "flagfile", "help", "helpfull"}
     commands = re.findall(r"python run\.py(?:.*\\\n)*.*", text)
     for place in (*commands, *re.findall(r"`(--\w[^`]*)`", text)):
         for name in re.findall(r"--(\w+)", place):

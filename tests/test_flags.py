@@ -11,8 +11,9 @@ import pytest
 from absl import flags as absl_flags
 
 import flags
-from csi_tf.config import MODES, Config, ModelConfig, OptimiserConfig, RunConfig
-from flags.definitions import HELP, PRESET_FOLDER, define, presets
+from csi_tf.commands import Command
+from csi_tf.config import COMMANDS, MODES, Config, ModelConfig, OptimiserConfig, RunConfig
+from flags.definitions import COMMAND_HELP, HELP, PRESET_FOLDER, define, presets
 
 DEFAULTS = Config(RunConfig("data"))
 
@@ -28,6 +29,30 @@ def test_every_setting_has_one_flag():
         assert set(helps) == {field.name for field in fields(get_type_hints(Config)[group])}
     names = [name for helps in by_group.values() for name in helps]
     assert len(names) == len(set(names))
+
+
+def test_every_setting_of_a_command_has_one_flag():
+    names = [name for helps in COMMAND_HELP.values() for name in helps]
+    assert sorted(names) == sorted(field.name for field in fields(Command))
+
+
+def test_each_mode_has_flags_of_its_own():
+    """The same flag may mean one thing in training and another in use."""
+    given = ("--model=m", "--input=i", "--mask=none", "--latents=smile=4", "--truncation=none")
+    command = parse("--mode=inpaint", *given, "--run_dir=here")
+    expected = Command("inpaint", "m", "i", "here", mask="none", latents="smile=4", truncation=None)
+    assert command == expected
+    assert parse("--mode=data", "--nolatents").model.latents is False
+    with pytest.raises(flags.UsageError, match="--latents=smile=4"):
+        parse("--mode=data", "--latents=smile=4")
+
+
+def test_a_flagfile_may_name_the_mode_and_the_command_line_another(tmp_path):
+    (tmp_path / "mine.cfg").write_text("--mode=inpaint\n--model=m\n--seed=3\n")
+    asked = ("--input=i", "--mask=eyes", f"--flagfile={tmp_path}/mine.cfg")
+    assert parse(*asked) == Command("inpaint", "m", "i", mask="eyes", seed=3)
+    command = parse(asked[0], asked[2], "--mode", "traverse")
+    assert command == Command("traverse", "m", "i", seed=3)
 
 
 def test_without_flags_all_is_default():
@@ -143,6 +168,12 @@ def test_flagfile_says_every_setting_and_the_version():
         (["--mode=data", "--xla=perhaps"], ["--xla=perhaps", "true or false"]),
         (["--mode=data", "--objective=gan"], ["--objective=gan", "info_vae_mmd", "aae"]),
         (["--mode=data", "--filters"], ["--filters"]),
+        (["--mode=data", "--input=x"], ["--input has no place in --mode=data"]),
+        (["--mode=data", "--nopaste_back"], ["--nopaste_back has no place"]),
+        (["--mode=sample", "--preset=cpu"], ["--preset has no place in --mode=sample", "--help"]),
+        (["--mode=sample", "--latent=1=2"], ["--latent", "did you mean --latents?"]),
+        (["--mode=sample", "--model=x", "--seed=-1"], ["seed", "2147483647"]),
+        (["--mode=sample", "--model=x", "--order=best"], ["--order=best", "likelihood"]),
         (["--mode=data", "--preset=gpu"], ["--preset=gpu", "cpu, demo, paper"]),
         (["--mode=data", "--flagfile"], ["--flagfile"]),
         (["--mode=data", "--flagfile="], ["--flagfile"]),
@@ -179,6 +210,21 @@ def test_short_help_is_one_screen_or_two_and_grouped():
     assert max(map(len, lines)) <= 100
     for name in define():
         assert re.search(rf"--(\[no\])?{name}\b", page), name
+
+
+@pytest.mark.parametrize("mode", COMMANDS)
+def test_help_of_a_mode_that_uses_a_model(mode):
+    short, full = (flags.help_text(["run.py", f"--mode={mode}", h]) for h in ("-h", "--helpfull"))
+    lines = short.splitlines()
+    assert lines[0].startswith(f"usage: python run.py --mode={mode} --model=")
+    assert len(lines) <= 60
+    assert max(map(len, lines)) <= 100
+    said = " ".join(full.split())
+    for helps in COMMAND_HELP.values():
+        for name, text in helps.items():
+            assert re.search(rf"--(\[no\])?{name}\b", short), name
+            assert text in said
+    assert "--filters" not in said
 
 
 def test_full_help_says_what_each_flag_takes():

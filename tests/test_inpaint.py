@@ -315,7 +315,7 @@ def test_many_completions_come_in_chunks_of_one_shape(model, monkeypatch):
     parts = [first, *chunks]
     assert set(shapes) == {(8, SIZE, SIZE, 3)}
     assert [len(each.images) for each in parts] == [8, 8, 4]
-    whole = inpaint(model, pictures(2), EYES, 10)
+    whole = inpaint(model, pictures(2), EYES, 10, batch=8)
     for each in parts:
         np.testing.assert_array_equal(each.images, whole.images[each.image, each.number])
         np.testing.assert_array_equal(each.seeds, whole.seeds[each.image, each.number])

@@ -1,0 +1,99 @@
+"""--mode=inpaint, reconstruct and sample: completions of each picture, and all side by side."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from csi_tf import drawing, latents
+from csi_tf.commands import drawn, sheets
+from csi_tf.commands.drawn import Drawn
+from csi_tf.commands.job import Job, Made, Picture
+from csi_tf.commands.output import Record, plain
+from csi_tf.commands.sheets import Tile
+
+ACROSS, MOST_SHOWN = 10, 100  # on a grid
+
+
+class Completions:
+    block = 32  # pictures with one mask share batches
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._model, self._command = job, job.model, job.command
+        self.numbers = np.arange(job.command.samples)
+        drawn.rule(self._model, self._command, 1, 1)
+        self._ways = latents.settings(self._model, self._command.latents_set)
+        self._has_spread = self._command.mode == "inpaint" and len(self.numbers) > 1
+        if len(self.numbers) > MOST_SHOWN - 2:
+            job.note(f"note: grids show the first {MOST_SHOWN - 2} of {len(self.numbers)}")
+        self.rows_of_each = len(self.numbers) * self._model.size
+
+    def planned(self, picture: Picture) -> list[str]:
+        names = [self._name(number) for number in self.numbers]
+        return [*names, *["uncertainty"] * self._has_spread, "grid"]
+
+    def make(
+        self, pictures: list[Picture], progress: drawing.Progress, only: str | None = None
+    ) -> Iterator[Made]:
+        numbers = self.numbers if only is None or not only.isdecimal() else np.array([int(only)])
+        images = np.stack([picture.image for picture in pictures])
+        context_mask = None
+        if self._command.mode != "reconstruct":
+            context_mask = np.stack([np.asarray(picture.context_mask) for picture in pictures])
+        parts: dict[int, list[Drawn]] = {}
+        for i, some in drawn.draw(
+            self._model, self._command, images, context_mask, numbers, self._ways, progress
+        ):
+            results = self._results(some)
+            for result, pixels in zip(results, some.images, strict=True):
+                yield Made(pictures[i], self._name(result["sample"]), pixels, result, False)
+            mine = parts.setdefault(i, [])
+            mine.append(some)
+            if sum(len(part.number) for part in mine) == len(numbers):
+                yield from self._sheets(pictures[i], Drawn.joined(parts.pop(i)))
+
+    def _sheets(self, picture: Picture, whole: Drawn) -> Iterator[Made]:
+        whole = whole.ordered(self._command.order)
+        set_ = {"set": self._set()}
+        if self._has_spread:
+            assert picture.context_mask is not None
+            heat = sheets.uncertainty(picture.image, picture.context_mask, whole.images)
+            yield Made(picture, "uncertainty", heat, set_)
+        lines = [{"file": self._name(each["sample"]), **each} for each in self._results(whole)]
+        yield Made(picture, "grid", self._grid(picture, whole), set_, lines=lines)
+
+    def _grid(self, picture: Picture, whole: Drawn) -> np.ndarray:
+        tiles = []
+        if self._command.mode != "sample":
+            tiles.append(Tile(picture.image, "original"))
+        if self._command.mode == "inpaint":
+            assert picture.context_mask is not None
+            tiles.append(Tile(picture.image, "masked", picture.context_mask[..., 0] == 0))
+        shown = MOST_SHOWN - 2
+        for number, pixels, bits in zip(
+            whole.number[:shown], whole.images[:shown], whole.bits_per_dim[:shown], strict=True
+        ):
+            of_hole = f": {bits:.2f} bits/dim" if np.isfinite(bits) else ""
+            tiles.append(Tile(pixels, f"{number}{of_hole}"))
+        across = 8 if self._command.mode == "sample" else ACROSS
+        return sheets.sheet(sheets.wrapped(tiles, across))
+
+    def _results(self, some: Drawn) -> list[Record]:
+        return [
+            {
+                "sample": int(number),
+                "key": int(key),
+                "set": self._set(),
+                "log_likelihood": plain(nats),
+                "bits_per_dim": plain(bits),
+                "latents": plain(z),
+                "inferred": plain(inferred),
+            }
+            for _, z, inferred, nats, bits, key, number in zip(*some, strict=True)
+        ]
+
+    def _set(self) -> dict[str, float]:
+        return {str(key): value for key, value in self._command.latents_set.items()}
+
+    def _name(self, number: Any) -> str:
+        return f"{number:03d}"

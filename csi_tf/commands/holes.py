@@ -1,0 +1,162 @@
+"""Masks as --mask gives them: a name, a law drawn for each picture, a file, or a folder of files.
+
+A mask file lies over the whole picture and is cut as the picture is; one with the proportions of
+the crop lies over that. A pixel of the model is hole if any of the file's hole falls into it, so
+nothing of what is to go is left at the edges.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+import numpy as np
+from PIL import Image
+
+from csi_tf import checks, masks, pictures, randomness
+from csi_tf.commands.settings import Box, Command
+from csi_tf.commands.sources import Source, cut
+from csi_tf.masks.files import FORMATS
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Holes:
+    """--mask, understood: one of the three."""
+
+    command: Command
+    size: int
+    law: str | None = None  # names, random masks and mixtures
+    file: Path | None = None
+    folder: Path | None = None
+    last: dict[Path, np.ndarray] = field(default_factory=dict)
+
+    def name(self, source: Source) -> str:
+        """What --mask calls a picture's mask from any directory."""
+        path = self._file(source)
+        return f"file:{path}" if path is not None else str(self.law)
+
+    def of(
+        self, source: Source, shape: tuple[int, int], region: Box, image: np.ndarray, note: Note
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The context mask (S, S, 1) for a picture of this (height, width), of which the model is
+        shown `image`, and from a file the hole of the region itself, (height, width) booleans."""
+        hole = self._in_region(source, shape, region, note)
+        if hole is not None:
+            return 1 - _touched(hole, self.size).astype(np.float32)[..., None], hole
+        # A random mask depends on the seed and the picture, not on the company it is drawn in.
+        example = randomness.fold(0, "mask of a picture", image.tobytes())
+        draw = masks.sampler(
+            str(self.law), self.size, self.command.seed, self.command.mask_convention
+        )
+        return draw(np.array([example]))[0], None
+
+    def _in_region(
+        self, source: Source, shape: tuple[int, int], region: Box, note: Note
+    ) -> np.ndarray | None:
+        path = self._file(source)
+        if path is None:
+            return None
+        if path not in self.last:  # one mask often serves many pictures
+            self.last.clear()
+            self.last[path] = _read(path, self.command.mask_convention)
+        hole = self.last[path]
+        if not _alike(hole.shape, shape):
+            if _alike(hole.shape, (region[3], region[2])):
+                return _stretched(hole, (region[3], region[2]))
+            note(
+                f"the mask {path.name} is {hole.shape[1]}x{hole.shape[0]} and the picture"
+                f" {shape[1]}x{shape[0]}: it is stretched over the picture"
+            )
+        return cut(_stretched(hole, shape), region)
+
+    def _file(self, source: Source) -> Path | None:
+        return self.file if self.folder is None else _matching(self.folder, source)
+
+
+def understood(command: Command, size: int) -> Holes | None:
+    """None where there is no mask."""
+    if not command.mask:
+        return None
+    try:
+        parts = masks.parse(command.mask).components
+    except ValueError as error:
+        path = checks.path(command.mask)
+        if path.is_dir():
+            return Holes(command, size, folder=Path(os.path.abspath(path)))
+        if not path.is_file():
+            raise ValueError(f"{error} There is no such file or folder either.") from None
+        return Holes(command, size, file=Path(os.path.abspath(path)))
+    if len(parts) == 1 and parts[0].path is not None:
+        return Holes(command, size, file=Path(os.path.abspath(parts[0].path)))
+    masks.sampler(command.mask, size, 0, command.mask_convention)  # reads the files it names
+    return Holes(command, size, law=command.mask)
+
+
+def _matching(folder: Path, source: Source) -> Path:
+    """The mask that is called as the picture is, whatever the suffixes."""
+    own = PurePath(source.where).name if source.pixels is None else f"{source.name.name}.png"
+    inside, stem = folder / source.name.parent, PurePath(own).stem
+    suffixes = [each for lower in _SUFFIXES for each in (lower, lower.upper())]
+    there = {
+        path.name for path in (inside / f"{stem}{suffix}" for suffix in suffixes) if path.is_file()
+    }
+    names = {own} & there or there
+    if not names:
+        raise ValueError(
+            f"there is no mask for {source.where}: {inside} has no {stem}.png or the like"
+        )
+    if len({name.casefold() for name in names}) > 1:
+        raise ValueError(
+            f"{inside} has several masks for {source.where}, {', '.join(sorted(names))}; keep one"
+        )
+    return inside / min(names)
+
+
+def _read(path: Path, convention: str) -> np.ndarray:
+    """(H, W) booleans at the file's own size, True = hole."""
+    width, height = pictures.read(path, FORMATS, ValueError, "mask file").size
+    return masks.from_file(path, (height, width), convention)[..., 0] == 0
+
+
+def _alike(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether two sizes have the same proportions, to a pixel of the first."""
+    (a, b), (c, d) = first, second
+    return abs(a - b * c / d) <= 1 or abs(b - a * d / c) <= 1
+
+
+def _stretched(hole: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    if hole.shape == shape:
+        return hole
+    resized = Image.fromarray(hole.astype(np.uint8)).resize(shape[::-1], Image.Resampling.NEAREST)
+    return np.asarray(resized) == 1
+
+
+def _touched(hole: np.ndarray, size: int) -> np.ndarray:
+    """(size, size): the cells of a grid laid over the hole that any of it falls into."""
+    for _ in range(2):
+        length, cells = len(hole), np.arange(size + 1)
+        first, last = cells[:-1] * length // size, -(-cells[1:] * length // size)
+        sums = np.cumsum(np.vstack([np.zeros_like(hole[:1]), hole]), axis=0, dtype=np.int64)
+        hole = (sums[last] > sums[first]).T
+    return hole
+
+
+def paste(
+    pixels: np.ndarray,
+    region: Box,
+    completion: np.ndarray,
+    context_mask: np.ndarray,
+    hole: np.ndarray | None,
+) -> np.ndarray:
+    """The picture at its own size with the filling, enlarged, in the hole and nowhere else."""
+    _, _, width, height = region
+    if hole is None:
+        hole = _stretched(context_mask[..., 0] == 0, (height, width))
+    enlarged = Image.fromarray(completion).resize((width, height), Image.Resampling.BICUBIC)
+    pasted = pixels.copy()
+    cut(pasted, region)[hole] = np.asarray(enlarged)[hole]
+    return pasted

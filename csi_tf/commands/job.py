@@ -1,0 +1,181 @@
+"""A command at work: its model, its pictures made ready, and what is recorded of each file."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from csi_tf import drawing, latents, loading
+from csi_tf.commands import holes, sources
+from csi_tf.commands.output import Output, Record
+from csi_tf.commands.settings import Box, Command
+from csi_tf.commands.sources import Source
+from csi_tf.data import image_files
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as the model gets it, and the settings that its files are recorded with."""
+
+    source: Source
+    shape: tuple[int, int]
+    region: Box
+    image: np.ndarray  # uint8 (S, S, 3)
+    context_mask: np.ndarray | None  # (S, S, 1)
+    settings: Record
+
+
+class Made(NamedTuple):
+    """One file of a picture's, to be written."""
+
+    picture: Picture
+    file: str  # what stands behind the picture's name
+    pixels: np.ndarray
+    result: Record
+    is_sheet: bool = True  # rather than one completion
+    lines: list[Record] | None = None  # of results.jsonl, with the last file
+
+
+class Layout(Protocol):
+    """What a mode makes of pictures."""
+
+    block: int  # how many are drawn together
+    rows_of_each: int  # rows of pixels to draw for a picture
+
+    def planned(self, picture: Picture) -> list[str]:
+        """Its files in the order they are made."""
+
+    def make(
+        self, pictures: list[Picture], progress: drawing.Progress, only: str | None = None
+    ) -> Iterator[Made]:
+        """The files of each; if `only` one is wanted, others may be left out."""
+
+
+class Job:
+    def __init__(self, command: Command, directory: Path, note: Callable[[str], None]) -> None:
+        self.note = note
+        file = loading.find(command.model or "")
+        self.model = loading.load(file)
+        self.command = replace(command, batch=command.batch or drawing.default_batch())
+        self.output = Output(directory, command.overwrite)
+        self._holes = holes.understood(command, self.model.size)
+        self._model_file = Path(os.path.abspath(file))
+        self._inputs: set[Path] = set()  # which are never written over
+        self._sums = {"model": sources.file_digest(self._model_file)}
+        names = self._model_file.parent / latents.FILE
+        if names.exists() and (command.latents or command.mode == "traverse"):
+            self._sums[latents.FILE] = sources.file_digest(names)
+        if command.paste_back:
+            size = self.model.size
+            note(f"note: what is pasted back has the model's {size}x{size} pixels, enlarged")
+        if self.model.reverse is None and self._holes is not None:
+            note(
+                "note: this model has no reverse net (it is of stage one): what is drawn follows"
+                " the pixels above and to the left, and knows of the others through z only"
+            )
+
+    def sources(self) -> list[Source]:
+        size = self.model.size
+        if self.command.mode == "sample":
+            return [Source(PurePath("sample"), "sample", np.zeros((size, size, 3), np.uint8))]
+        found = sources.listed(self.command, size, self.output.directory)
+        self._inputs = {Path(each.where).resolve() for each in found}
+        return found
+
+    def prepare(self, source: Source) -> Picture:
+        """ValueError or OSError where it cannot be."""
+        command, size = self.command, self.model.size
+        if command.mode == "sample":
+            assert source.pixels is not None
+            hidden = np.zeros((size, size, 1), np.float32)
+            whole = (0, 0, size, size)
+            return Picture(source, whole[2:], whole, source.pixels, hidden, self._settings())
+        pixels, sums = source.read(), {"input": source.digest()}
+        shape = (pixels.shape[0], pixels.shape[1])
+        region = sources.region(command.box, source, *shape)
+        shown = sources.cut(pixels, region)
+        if region[2] != region[3]:
+            self.note(f"{source.where}: {region[2]}x{region[3]} pixels squeezed to {size}x{size}")
+        image = image_files.resize_antialiased(shown, size)
+        context_mask, name = None, ""
+        if self._holes is not None:
+            name = self._holes.name(source)
+            context_mask, finer = self._holes.of(source, shape, region, image, self._noting(source))
+            sums["mask"] = sources.digest(context_mask, finer)
+            if context_mask.all():
+                self.note(f"{source.where}: the mask is empty, so what comes out is what went in")
+        settings = self._settings(input=source.where, mask=name, sums=sums)
+        return Picture(source, shape, region, image, context_mask, settings)
+
+    def place(self, picture: Picture, file: str) -> Path:
+        return self.output.place(picture.source.name, file)
+
+    def grid(self, source: Source) -> Path:
+        return self.output.place(source.name, "grid")
+
+    def write(self, made: Made, path: Path | None = None) -> Path:
+        path = path or self.place(made.picture, made.file)
+        settings = made.picture.settings | {"file": made.file}
+        self.output.write(path, self.pixels(made), settings, made.result)
+        return path
+
+    def tell(self, made: Made) -> None:
+        """The picture's lines in results.jsonl."""
+        source = made.picture.source
+        lines = [
+            {"input": source.where, **line, "file": str(source.name) + f"-{line['file']}.png"}
+            for line in made.lines or []
+        ]
+        self.output.tell(source.where, lines)
+
+    def pixels(self, made: Made) -> np.ndarray:
+        """Pasted back into the picture where that is wanted."""
+        picture, mask = made.picture, made.picture.context_mask
+        if made.is_sheet or not self.command.paste_back or self._holes is None or mask is None:
+            return made.pixels
+        _, hole = self._holes.of(
+            picture.source, picture.shape, picture.region, picture.image, lambda _: None
+        )
+        return holes.paste(picture.source.read(), picture.region, made.pixels, mask, hole)
+
+    def seems_done(self, source: Source) -> bool:
+        """By the name of its last file alone."""
+        return not self.command.overwrite and self.grid(source).exists()
+
+    def is_done(self, picture: Picture, planned: list[str]) -> bool:
+        wanted = {self.place(picture, file): picture.settings | {"file": file} for file in planned}
+        for path in wanted:
+            if path.resolve() in self._inputs:
+                raise ValueError(f"{path} is one of the pictures given; give another --output")
+        return self.output.is_done(wanted)
+
+    def _noting(self, source: Source) -> Callable[[str], None]:
+        return lambda text: self.note(f"{source.where}: {text}")
+
+    def _settings(
+        self,
+        input: str | None = None,
+        mask: str = "",
+        sums: Mapping[str, str] | None = None,
+    ) -> Record:
+        """The command that makes the files of this picture alone, whatever the directory."""
+        command = self.command
+        counted = command.samples if command.mode != "traverse" else None
+        said: dict[str, Any] = asdict(
+            replace(
+                command,
+                model=str(self._model_file),
+                input=input,
+                mask=mask,
+                num_samples=counted,
+                output=None,
+                overwrite=False,
+                data_dir=command.data_dir and os.path.abspath(command.data_dir),
+            )
+        )
+        for name in ("output", "overwrite", "repeat"):
+            del said[name]
+        return said | {"sha256": self._sums | dict(sums or {})}

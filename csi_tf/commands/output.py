@@ -1,0 +1,196 @@
+"""Files that tell how they were made, and the directory they are written to.
+
+Every PNG has in its text chunks what it takes to make it again: `csi-tf` is JSON of the settings,
+of SHA-256 sums of what they name, of versions and of the result; the other chunks say the main
+things to people.
+"""
+
+import io
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+import csi_tf
+from csi_tf import checks, files
+from csi_tf.commands.settings import Command
+from csi_tf.commands.sources import PARENT
+
+RESULTS = "results.jsonl"
+RECORD = "csi-tf"
+_START = b'{"input": '  # of every line of results
+
+Record = dict[str, Any]
+
+
+@contextmanager
+def open_directory(command: Command) -> Iterator[Path]:
+    """The directory to write to; a new one that nothing came into goes again."""
+    directory = checks.path(command.output) if command.output else _new_name(command)
+    is_new = not directory.exists()
+    with files.explained(f"cannot make the output directory {directory}"):
+        directory.mkdir(parents=True, exist_ok=True)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise files.FileError(f"cannot write to the output directory {directory}: no permission")
+    try:
+        yield directory
+    finally:
+        if is_new:
+            with suppress(OSError):  # which it is if there is anything in it
+                directory.rmdir()
+
+
+def _new_name(command: Command) -> Path:
+    """inpainted/<date>-<mode>-<model>"""
+    place = Path(os.path.abspath(checks.path(command.repeat or command.model)))
+    while place.name in ("model.safetensors", "stage1", "stage2"):
+        place = place.parent
+    kind = "repeat" if command.repeat else command.mode
+    model = re.sub(r"[^\w.]+", "_", place.stem)[:80]
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{kind}-{model}"
+    number = 1
+    while (directory := PARENT / (f"{stem}-{number}" if number > 1 else stem)).exists():
+        number += 1
+    return directory
+
+
+class Output:
+    """A directory's pictures and results.jsonl; nothing made otherwise is written over unasked."""
+
+    def __init__(self, directory: Path, overwrite: bool) -> None:
+        self.directory, self._overwrite = directory, overwrite
+        self._results = directory / RESULTS
+        self._known = {line.get("input") for line in self._lines()}
+        self._trim()
+
+    def place(self, name: PurePath, file: str) -> Path:
+        return self.directory / name.parent / f"{name.name}-{file}.png"
+
+    def is_done(self, wanted: Mapping[Path, Record]) -> bool:
+        """Whether all these files are there, made with these settings; ValueError if one is there
+        that was not."""
+        there = [path for path in wanted if path.exists()]
+        for path in there:
+            found = (read_record(path) or {}).get("settings")
+            if found != wanted[path] and not self._overwrite:
+                raise ValueError(
+                    f"{path} is there already{_difference(found, wanted[path])}; give --overwrite"
+                    " to replace it, or another --output"
+                )
+            if found != wanted[path]:
+                return False
+        return len(there) == len(wanted)
+
+    def write(self, path: Path, pixels: np.ndarray, settings: Record, result: Record) -> None:
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "PNG", pnginfo=_texts(settings, result))
+        with files.explained(f"cannot write {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, content.getvalue())
+
+    def tell(self, name: str, lines: list[Record]) -> None:
+        """Lines of results.jsonl on one input, in place of those that it had."""
+        new = [json.dumps(line, allow_nan=False) + "\n" for line in lines]
+        if name not in self._known:
+            self._known.add(name)
+            with files.explained(f"cannot write {self._results}"), self._results.open("a") as file:
+                file.write("".join(new))
+            return
+        old = [json.dumps(line) + "\n" for line in self._lines() if line.get("input") != name]
+        files.write(self._results, "".join([*old, *new]).encode())
+
+    def _whole_lines(self) -> tuple[list[bytes], bytes]:
+        """And the part of a line that a killed process left behind."""
+        if not self._results.exists():
+            return [], b""
+        with files.explained(f"cannot read {self._results}"):
+            *whole, rest = self._results.read_bytes().split(b"\n")
+        return whole, rest
+
+    def _lines(self) -> list[Record]:
+        whole, rest = self._whole_lines()
+        try:
+            found = [json.loads(line) for line in whole]
+        except ValueError:
+            found = [None]
+        ours = rest[: len(_START)] == _START[: len(rest)]
+        if not (ours and all(isinstance(line, dict) for line in found)):
+            raise ValueError(f"{self._results} is none of this program's; give another --output")
+        return found
+
+    def _trim(self) -> None:
+        whole, rest = self._whole_lines()
+        if rest:
+            files.write(self._results, b"".join(line + b"\n" for line in whole))
+
+
+def _difference(found: Record | None, wanted: Record) -> str:
+    if not isinstance(found, dict):
+        return " and tells nothing of how it was made"
+    for name, value in wanted.items():
+        if found.get(name) == value:
+            continue
+        if name == "sha256":
+            changed = [each for each in value if (found.get(name) or {}).get(each) != value[each]]
+            return f", made from another {' and '.join(changed) or 'input'}"
+        return f", made with {name}={_said(found.get(name))} rather than {_said(value)}"
+    return ", made with other settings"
+
+
+def _said(value: Any) -> str:
+    return "none" if value in (None, "") else str(value)
+
+
+def read_record(path: Path) -> Record | None:
+    """What a PNG of ours tells of itself; None of any other file."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:  # the pixels are not read
+            record = json.loads(image.info.get(RECORD, "null"))
+    except Exception:  # Pillow raises almost anything on damaged files
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _texts(settings: Record, result: Record) -> PngInfo:
+    record = {"settings": settings, "versions": versions(), "result": result}
+    said = {
+        "Software": f"csi-tf {csi_tf.__version__}",
+        "model": settings["model"],
+        "seed": str(settings["seed"]),
+        "mask": settings["mask"] or "all",
+        "latents": ", ".join(f"{k}={v:g}" for k, v in result.get("set", {}).items()) or "inferred",
+        RECORD: json.dumps(record, allow_nan=False),
+    }
+    info = PngInfo()
+    for key, text in said.items():
+        # Names of files need not be text; JSON escapes them by itself.
+        info.add_text(key, text.encode("utf-8", "backslashreplace").decode())
+    return info
+
+
+def versions() -> dict[str, str]:
+    """What else decides on the last bit."""
+    import keras
+
+    modules = ("keras", keras.backend.backend(), "numpy", "PIL")
+    found = {name: import_module(name).__version__ for name in modules}
+    device = keras.distribution.list_devices()[0].split(":")[0]
+    machine = f"{platform.machine()} {device}"
+    return {"csi-tf": csi_tf.__version__, **found, "device": machine}
+
+
+def plain(values: np.ndarray) -> Any:
+    """Numbers as JSON has them: float32 in its few digits, NaN as null."""
+    if values.ndim:
+        return [plain(each) for each in values]
+    return float(str(values)) if np.isfinite(values) else None

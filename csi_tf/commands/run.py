@@ -1,0 +1,146 @@
+"""The four modes that use a finished model: the loop over pictures that they share."""
+
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from csi_tf import logs
+from csi_tf.commands import output, repeat
+from csi_tf.commands.completions import Completions
+from csi_tf.commands.job import Job, Layout, Picture
+from csi_tf.commands.settings import Command
+from csi_tf.commands.sources import Source
+from csi_tf.commands.traversal import Traversal
+from csi_tf.errors import RunFailed, Stopped, Terminated
+
+LAYOUTS: dict[str, Callable[[Job], Layout]] = {
+    "inpaint": Completions,
+    "reconstruct": Completions,
+    "sample": Completions,
+    "traverse": Traversal,
+}
+_DOING = {
+    "inpaint": "Inpainting",
+    "reconstruct": "Reconstructing",
+    "sample": "Sampling",
+    "traverse": "Traversing",
+}
+
+
+def run(command: Command, directory: Path) -> None:
+    with _warnings_as_notes():
+        if command.repeat is None:
+            _Batch(Job(command, directory, note)).run()
+        else:
+            repeat.run(command, directory, note, LAYOUTS[command.mode])
+
+
+def note(text: str) -> None:
+    # Names of files need not be text.
+    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """What the library warns of as lines to people, each once."""
+
+    def show(message: Any, *_: Any, **__: Any) -> None:
+        note(f"note: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", UserWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+class _Batch:
+    """All pictures of a command; that one fails does not keep the others."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._layout = LAYOUTS[job.command.mode](job)
+        self._sources = job.sources()
+        self._bar: logs.Bar | None = None
+        self._written = self._done = self._skipped = self._failed = 0
+
+    def run(self) -> None:
+        block = self._layout.block
+        try:
+            with ExitStack() as stack:
+                for start in range(0, len(self._sources), block):
+                    self._draw(start, self._sources[start : start + block], stack)
+        except KeyboardInterrupt as stop:
+            if not self._written:
+                raise
+            number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+            done = self._done + self._skipped
+            raise Stopped(number, f"{done} of {_counted(len(self._sources))}") from None
+        self._tell()
+
+    def _draw(self, start: int, sources: Sequence[Source], stack: ExitStack) -> None:
+        failed = self._failed
+        pictures = [picture for source in sources if (picture := self._ready(source))]
+        if not pictures:
+            return
+        if self._bar is None:  # not before there is something to draw
+            self._bar = stack.enter_context(self._progress(len(pictures), start + len(sources)))
+        else:
+            self._bar.advance((self._failed - failed) * self._layout.rows_of_each)
+        bar, whole, reported = self._bar, len(pictures) * self._layout.rows_of_each, 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal reported
+            now = whole * done // total
+            bar.advance(now - reported)
+            reported = now
+
+        for made in self._layout.make(pictures, progress):
+            if made.lines is not None:
+                self._job.tell(made)
+                self._done += 1
+            self._job.write(made)
+            self._written += 1
+        progress(1, 1)
+
+    def _progress(self, now: int, start: int) -> AbstractContextManager[logs.Bar]:
+        """For so many pictures, and those from `start` on that do not look done: these take no
+        time, and would make the others seem to take none."""
+        later = sum(not self._job.seems_done(each) for each in self._sources[start:])
+        total, doing = (now + later) * self._layout.rows_of_each, _DOING[self._job.command.mode]
+        return logs.progress(total, description=doing, unit="rows")
+
+    def _ready(self, source: Source) -> Picture | None:
+        """None where a picture is done, or cannot be."""
+        try:
+            picture = self._job.prepare(source)
+            if not self._job.is_done(picture, self._layout.planned(picture)):
+                return picture
+            self._skipped += 1
+        except (ValueError, OSError) as error:
+            if len(self._sources) == 1:
+                raise
+            said = " ".join(str(error).split())
+            note(said if source.where in said else f"{source.where}: {said}")
+            self._job.output.tell(source.where, [{"input": source.where, "error": said}])
+            self._failed += 1
+        return None
+
+    def _tell(self) -> None:
+        directory, total = self._job.output.directory, len(self._sources)
+        if self._skipped:
+            print(f"{_counted(self._skipped)} done before with these settings, skipped")
+        if self._done:
+            of = f" of {_counted(self._done)}" if total > 1 else ""
+            print(f"{self._written} files{of} and {output.RESULTS} written to {directory}")
+            if total == 1:
+                print(f"All side by side: {self._job.grid(self._sources[0])}")
+        if self._failed:
+            raise RunFailed(f"{self._failed} of {_counted(total)} failed, as said above")
+
+
+def _counted(pictures: int) -> str:
+    return f"{pictures} picture{'s' * (pictures != 1)}"

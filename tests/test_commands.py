@@ -1,0 +1,439 @@
+"""Inpainting from the command line: what comes out, what it tells of itself, how it goes wrong."""
+
+import hashlib
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commanding import (
+    SIZE,
+    complaint,
+    export,
+    main,
+    mask_file,
+    names,
+    picture,
+    pixels,
+    place,  # noqa: F401
+    repeat,
+    results,
+    shown,
+    texts,
+    trained,  # noqa: F401
+)
+
+import csi_tf
+import run
+from csi_tf import files, masks
+from csi_tf.commands import output
+
+
+def test_the_files_are_what_the_call_gives(tmp_path):
+    assert main("--input=face.png", "--mask=eyes", "--num_samples=3", "--output=out") == 0
+    numbered = [f"face-00{i}.png" for i in range(3)]
+    assert names("out") == [*numbered, "face-grid.png", "face-uncertainty.png", "results.jsonl"]
+    model = csi_tf.load("trained")
+    made = csi_tf.inpaint(model, shown(), "eyes", 3, batch=4)
+    for i, line in enumerate(results("out")):
+        np.testing.assert_array_equal(pixels(f"out/face-00{i}.png"), made.images[0, i])
+        assert (line["input"], line["file"]) == (str(tmp_path / "face.png"), numbered[i])
+        assert (line["sample"], line["key"]) == (i, made.seeds[0, i])
+        assert line["log_likelihood"] == made.log_likelihood[0, i]
+        np.testing.assert_array_equal(np.float32(line["latents"]), made.latents[0, i])
+    for name in ("grid", "uncertainty"):
+        assert pixels(f"out/face-{name}.png").std() > 0
+
+
+def test_every_file_says_how_it_was_made(tmp_path):
+    assert main("--input=face.png", "--mask=mouth", "--latents=2=1.5", "--output=out") == 0
+    for path in Path("out").glob("*.png"):
+        said = texts(path)
+        assert said["model"] == str(tmp_path / "trained" / "model.safetensors")
+        assert (said["seed"], said["mask"], said["latents"]) == ("0", "mouth", "2=1.5")
+        assert said["Software"] == f"csi-tf {csi_tf.__version__}"
+        record = json.loads(said["csi-tf"])
+        sums = {
+            name: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+            for name, file in (("model", "trained/model.safetensors"), ("input", "face.png"))
+        }
+        assert sums.items() <= record["settings"]["sha256"].items()
+    assert all(line["latents"][2] == 1.5 for line in results("out"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments", "again"),
+    [
+        ("inpaint", ["--mask=mouth", "--num_samples=6"], ["face-005", "face-uncertainty"]),
+        (
+            "inpaint",
+            [
+                *("--mask=brush", "--latents=1=2", "--z=0.5", "--truncation=none", "--seed=3"),
+                *("--num_samples=3", "--order=likelihood", "--paste_back", "--crop=2,1,20,18"),
+            ],
+            ["face-001", "face-grid"],
+        ),
+        ("traverse", ["--latents=2,0", "--values=-2,2"], ["face-latent_0-1", "face-grid"]),
+        ("traverse", ["--mask=eyes", "--values=-1:1:2"], ["face-latent_3-0"]),
+        ("reconstruct", ["--num_samples=2", "--z=mean"], ["face-001"]),
+        ("sample", ["--num_samples=3", "--latents=0=1"], ["sample-002", "sample-grid"]),
+    ],
+)
+def test_a_file_can_be_made_again_from_itself(mode, arguments, again, tmp_path, monkeypatch):
+    """To the byte, and from another directory: every path in it holds everywhere."""
+    given = [] if mode == "sample" else ["--input=face.png"]
+    assert main(*given, *arguments, "--output=out", mode=mode) == 0
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    for name in again:
+        before = (tmp_path / f"out/{name}.png").read_bytes()
+        assert repeat(tmp_path / f"out/{name}.png", "--output=again", mode=mode) == 0
+        assert Path(f"again/{name}.png").read_bytes() == before, name
+
+
+def test_what_has_changed_cannot_be_repeated(capsys):
+    mask_file("hole.png", 24, 24, (5, 12, 5, 12))
+    assert main("--input=face.png", "--mask=hole.png", "--num_samples=1", "--output=out") == 0
+    file = Path("out/face-000.png")
+    hole, face = Path("hole.png").read_bytes(), Path("face.png").read_bytes()
+    mask_file("hole.png", 24, 24, (5, 12, 5, 13))
+    assert repeat(file) == 1
+    assert "the mask" in (said := complaint(capsys))
+    assert "hole.png" in said
+    Path("hole.png").write_bytes(hole)
+    picture("face.png", 24, 24, seed=1)
+    assert repeat(file) == 1
+    assert "the input" in complaint(capsys)
+    Path("face.png").unlink()
+    assert repeat(file) == 2
+    assert "no file" in complaint(capsys)
+    Path("moved.png").write_bytes(face)
+    assert repeat(file, "--input=moved.png", "--output=moved") == 0
+    export(Path("trained"), "stage1")
+    assert repeat(file, "--input=moved.png") == 1
+    assert "the model" in complaint(capsys)
+
+
+def test_a_result_that_differs_is_told(capsys):
+    assert main("--input=face.png", "--mask=eyes", "--num_samples=1", "--output=out") == 0
+    path = Path("out/face-000.png")
+    record = output.read_record(path)
+    forged = output.Output(Path("out"), True)
+    forged.write(path, 255 - pixels(path), record["settings"], record["result"])
+    assert repeat(path) == 1
+    assert "pixels are not those of" in complaint(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--mode=inpaint", "--repeat=face.png"], "does not tell how it was made"),
+        (["--mode=sample", "--repeat=out/face-000.png"], "made by --mode=inpaint"),
+        (["--mode=inpaint", "--repeat=out/face-000.png", "--seed=1"], "leave --seed out"),
+        (["--mode=inpaint", "--repeat=out/face-000.png", "--output=out"], "--overwrite"),
+        (["--mode=inpaint", "--repeat=nowhere.png"], "nowhere.png"),
+    ],
+)
+def test_what_repeat_does_not_do(arguments, words, capsys):
+    assert main("--input=face.png", "--mask=none", "--num_samples=1", "--output=out") == 0
+    capsys.readouterr()
+    assert run.main(["run.py", *arguments]) == 2
+    assert words in complaint(capsys)
+
+
+def test_a_folder_is_done_once_and_then_gone_on_with(capsys):
+    for i in range(3):
+        picture(f"photos/sub{i}/a.png", 20, 20, seed=i)
+    call = ("--input=photos", "--mask=rectangle", "--num_samples=2", "--output=out")
+    assert main(*call) == 0
+    before = {name: Path("out", name).read_bytes() for name in names("out")}
+    assert len(before) == 3 * 4 + 1
+    Path("out/sub1/a-001.png").unlink()
+    written = Path("out/sub0/a-000.png").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(*call) == 0
+    assert "2 pictures done before" in capsys.readouterr().out
+    assert {name: Path("out", name).read_bytes() for name in names("out")} == {
+        **before,
+        "results.jsonl": Path("out/results.jsonl").read_bytes(),
+    }
+    assert sorted(map(str, results("out"))) == sorted(
+        str(json.loads(line)) for line in before["results.jsonl"].splitlines()
+    )
+    assert Path("out/sub0/a-000.png").stat().st_mtime_ns == written
+
+
+def test_nothing_is_written_over_unasked(capsys):
+    call = ("--input=face.png", "--mask=eyes", "--num_samples=1", "--output=out")
+    assert main(*call) == 0
+    before = Path("out/face-000.png").read_bytes()
+    capsys.readouterr()
+    assert main(*call, "--seed=1") == 2
+    said = complaint(capsys)
+    assert "out/face-000.png is there already, made with seed=0 rather than 1" in said
+    assert Path("out/face-000.png").read_bytes() == before
+    assert main(*call, "--seed=1", "--overwrite") == 0
+    assert Path("out/face-000.png").read_bytes() != before
+    assert len(results("out")) == 1
+    shutil.copy("face.png", "out/face-000.png")
+    assert main(*call, "--seed=1") == 2
+    assert "tells nothing of how it was made" in complaint(capsys)
+    # Not even when asked: a picture is never replaced by its own completion.
+    shutil.copy("face.png", "face-000.png")
+    assert main("--input=face.png,face-000.png", *call[1:3], "--output=.", "--overwrite") == 1
+    assert Path("face-000.png").read_bytes() == Path("face.png").read_bytes()
+
+
+def test_results_of_others_are_not_touched(capsys):
+    for foreign in ("[1]\n", "notes", '{"input": 3}\nnotes\n'):
+        Path("out").mkdir(exist_ok=True)
+        Path("out/results.jsonl").write_text(foreign)
+        assert main("--input=face.png", "--mask=eyes", "--output=out") == 2
+        assert "none of this program's" in complaint(capsys)
+        assert Path("out/results.jsonl").read_text() == foreign
+    Path("out/results.jsonl").write_text('{"input": "a"}\n{"input": "b", "fi')  # killed meanwhile
+    assert main("--input=face.png", "--mask=none", "--num_samples=1", "--output=out") == 0
+    assert [line["input"][-8:] for line in results("out")] == ["a", "face.png"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_finished_is_kept_when_stopped(number, monkeypatch, capsys):
+    for i in range(4):
+        picture(f"photos/{i}.png", 20, 20, seed=i)
+    call = ("--input=photos", "--mask=brush", "--num_samples=1")
+    assert main(*call, "--output=whole") == 0
+    write = files.write
+
+    def interrupted(path, content):
+        write(path, content)
+        if path.name == "2-000.png":
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(files, "write", interrupted)
+    assert main(*call) == 128 + number
+    (directory,) = Path("inpainted").iterdir()
+    assert f"stopped after 2 of 4 pictures, saved in {directory}; to go on:" in (
+        said := complaint(capsys)
+    )
+    assert said.endswith(f"--output={directory}")
+    monkeypatch.setattr(files, "write", write)
+    assert main(*call, f"--output={directory}") == 0
+    assert names(directory) == names("whole")
+    for name in names(directory):
+        assert (directory / name).read_bytes() == Path("whole", name).read_bytes(), name
+
+
+def test_one_failure_does_not_keep_the_others(capsys):
+    for name in ("b.png", "d.png"):
+        picture(f"photos/{name}", 20, 20)
+    Path("photos/a.png").write_text("no picture")
+    picture("photos/c.jpg", 20, 20)
+    Path("photos/c.jpg").write_bytes(Path("photos/c.jpg").read_bytes()[:300])
+    assert main("--input=photos,gone.png", "--mask=eyes", "--num_samples=1", "--output=out") == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1] == "run.py: 3 of 5 pictures failed, as said above"
+    for name in ("a.png is not a", "c.jpg is damaged", "gone.png'; check the path"):
+        assert err.count(name) == 1
+    assert {name[0] for name in names("out")} == {"b", "d", "r"}
+    assert sum("error" in line for line in results("out")) == 3
+    picture("photos/a.png", 20, 20)
+    assert main("--input=photos,gone.png", "--mask=eyes", "--num_samples=1", "--output=out") == 1
+    assert [line["input"][-5:] for line in results("out") if "error" in line] == ["c.jpg", "e.png"]
+
+
+def test_masks_from_a_folder_go_by_name(capsys):
+    for name in ("sub/a.png", "sub/b.jpg", "c.png"):
+        picture(f"photos/{name}", 16, 16)
+    boxes = {"sub/a": (2, 5, 3, 9), "sub/b": (8, 12, 0, 4)}
+    for stem, box in boxes.items():
+        mask_file(f"holes/{stem}.bmp", 16, 16, box)
+    assert main("--input=photos", "--mask=holes", "--num_samples=1", "--output=out") == 1
+    assert f"no mask for {Path('photos/c.png').absolute()}" in capsys.readouterr().err
+    for stem, (top, bottom, left, right) in boxes.items():
+        (suffix,) = (path.suffix for path in Path("photos/sub").glob(f"{stem[-1]}.*"))
+        changed = (pixels(f"out/{stem}-000.png") != shown(f"photos/{stem}{suffix}")).any(axis=-1)
+        hole = np.zeros((16, 16), bool)
+        hole[top:bottom, left:right] = True
+        assert not changed[~hole].any()
+        assert changed[hole].mean() > 0.9
+    mask_file("holes/c.png", 16, 16, (0, 4, 0, 4))
+    mask_file("holes/c.bmp", 16, 16, (0, 4, 0, 4))
+    assert main("--input=photos/c.png", "--mask=holes", "--num_samples=1", "--output=c") == 0
+    Path("holes/c.png").rename("holes/c.gif")  # neither is called as the picture is
+    assert main("--input=photos/c.png", "--mask=holes", "--num_samples=1", "--output=d") == 2
+    assert "several masks" in complaint(capsys)
+
+
+def test_a_random_mask_depends_on_seed_and_picture_alone():
+    for i in range(3):
+        picture(f"photos/{i}.png", 20, 20, seed=i)
+    call = ("--mask=rectangle", "--num_samples=1")
+    assert main("--input=photos", *call, "--output=all") == 0
+    assert main("--input=photos/2.png", *call, "--output=alone") == 0
+    assert main("--input=photos/2.png", *call, "--seed=1", "--output=other") == 0
+    whole, alone, other = (
+        texts(f"{where}/2-000.png")["csi-tf"] for where in ("all", "alone", "other")
+    )
+    assert whole == alone
+    sums = {
+        json.loads(text)["settings"]["sha256"]["mask"]
+        for text in (whole, other, texts("all/1-000.png")["csi-tf"])
+    }
+    assert len(sums) == 3
+
+
+def test_data_sets_are_inputs(capsys):
+    text = "--input=dataset:procedural_faces:test:2-4"
+    assert main(text, "--mask=eyes", "--num_samples=1", "--output=out") == 0
+    images = csi_tf.data.arrays("procedural_faces", "test", SIZE, limit=5).images
+    context = masks.named("eyes", SIZE)[..., 0] == 1
+    for number in (2, 3, 4):
+        made = pixels(f"out/procedural_faces-test-{number}-000.png")
+        np.testing.assert_array_equal(made[context], images[number][context])
+    assert repeat("out/procedural_faces-test-3-000.png", "--output=again") == 0
+    np.savez("set.npz", images=images[:3])
+    assert main("--input=dataset:npz:set.npz:all:3", "--mask=eyes") == 2
+    assert "all has 0-2" in complaint(capsys)
+
+
+def test_sampling_and_reconstructing_are_the_calls():
+    model = csi_tf.load("trained")
+    assert main("--num_samples=3", "--seed=2", "--output=out", mode="sample") == 0
+    for i, expected in enumerate(csi_tf.sample_prior(model, 3, seed=2)):
+        np.testing.assert_array_equal(pixels(f"out/sample-00{i}.png"), expected)
+    assert main("--input=face.png", "--num_samples=2", "--output=out", mode="reconstruct") == 0
+    for i, expected in enumerate(csi_tf.reconstruct(model, shown(), 2).images[0]):
+        np.testing.assert_array_equal(pixels(f"out/face-00{i}.png"), expected)
+
+
+def test_a_traversal_is_the_call(capsys):
+    model = csi_tf.load("trained")
+    for mask, given in ((None, []), ("mouth", ["--mask=mouth"])):
+        out = f"--output={mask}"
+        assert (
+            main(
+                "--input=face.png", "--latents=3,1", "--values=-2:2:3", *given, out, mode="traverse"
+            )
+            == 0
+        )
+        for latent in (3, 1):
+            made = csi_tf.traverse(model, shown(), latent, [-2, 0, 2], mask)
+            for i, expected in enumerate(made):
+                found = pixels(f"{mask}/face-latent_{latent}-{i}.png")
+                np.testing.assert_array_equal(found, expected)
+        assert [line["set"] for line in results(str(mask))][:3] == [
+            {"latent 3": value} for value in (-2.0, 0.0, 2.0)
+        ]
+
+
+def test_latents_go_by_name(capsys):
+    direction = [0.6, 0.8, 0.0, 0.0]
+    entries = [
+        {"name": "big smile", "dimension": 2, "interval": [-1, 1], "rank": 1},
+        {"name": "age", "direction": direction, "interval": [0, 2], "rank": 2},
+    ]
+    Path("trained/latents.json").write_text(json.dumps(entries))
+    call = ("--input=face.png", "--mask=eyes", "--num_samples=1")
+    assert main(*call, "--latents=big smile=0.5,age=1", "--output=out") == 0
+    (line,) = results("out")
+    assert line["latents"][2] == 0.5
+    np.testing.assert_allclose(np.dot(line["latents"], direction), 1, atol=1e-6)  # float32
+    # A traversal without --latents moves those that have names, each over its interval.
+    assert main("--input=face.png", "--output=moved", mode="traverse") == 0
+    moved = [line["set"] for line in results("moved")]
+    assert moved[0] == {"big smile": -1.0}
+    assert moved[-1] == {"age": 2.0}
+    assert len(moved) == 14
+    capsys.readouterr()
+    assert main(*call, "--latents=smile=1", "--output=no") == 2
+    assert "it has big smile, age" in complaint(capsys)
+    assert main(*call, "--latents=age=30", "--output=far") == 0
+    assert capsys.readouterr().err.count("far from where it is of use") == 1
+    Path("trained/latents.json").write_text(json.dumps([entries[1], entries[0] | {"dimension": 3}]))
+    assert repeat("out/face-000.png") == 1
+    assert "the latents.json" in complaint(capsys)
+
+
+def test_models_without_latents_or_reverse_net(capsys):
+    export(Path("first"), "stage1")
+    call = ("--input=face.png", "--mask=eyes", "--num_samples=1")
+    assert main(*call, "--output=out", model="--model=first") == 0
+    assert capsys.readouterr().err.count("no reverse net") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--mask=eyes"], "--input is needed"),
+        (["--input=face.png"], "--mask is needed"),
+        (["--input=face.png", "--mask=eyes", "--model=none"], "--model is needed"),
+        (["--input=face.png", "--mask=eyes", "--model=gone"], "no finished model in gone"),
+        (["--input=gone.png", "--mask=eyes"], "gone.png"),
+        (["--input=bad.png", "--mask=eyes"], "bad.png is not a PNG"),
+        (["--input=empty", "--mask=eyes"], "No image lies under empty"),
+        (["--input=face.png,,face.png", "--mask=eyes"], "leave the comma out"),
+        (["--input=dataset:faces", "--mask=eyes"], "dataset:NAME:SPLIT:FIRST-LAST"),
+        (["--input=dataset:procedural_faces:test:3-1", "--mask=eyes"], "before it begins"),
+        (["--input=face.png", "--mask=eye s"], "Unknown mask 'eye s'"),
+        (["--input=face.png", "--mask=bad.png"], "bad.png is not a PNG"),
+        (["--input=face.png", "--mask=empty"], "there is no mask for"),
+        (["--input=face.png", "--mask=eyes", "--crop=20,20,9,9"], "reaches beyond"),
+        (["--input=face.png", "--mask=eyes", "--crop=1,2"], "LEFT,TOP,WIDTH,HEIGHT"),
+        (["--input=face.png", "--mask=eyes", "--crop=1,2,0,3"], "is empty"),
+        (["--input=face.png", "--mask=eyes", "--latents=smile"], "smile=4"),
+        (["--input=face.png", "--mask=eyes", "--latents=smile=4"], "no latent called 'smile'"),
+        (["--input=face.png", "--mask=eyes", "--latents=9=4"], "from 0 to 3"),
+        (["--input=face.png", "--mask=eyes", "--latents=1=nan"], "'nan'; give a finite"),
+        (["--input=face.png", "--mask=eyes", "--latents=1=2,1=3"], "sets 1 twice"),
+        (["--input=face.png", "--mask=eyes", "--num_samples=0"], "num_samples must be at least 1"),
+        (["--input=face.png", "--mask=eyes", "--z=far"], "z is 'far'"),
+        (["--input=face.png", "--mask=eyes", "--truncation=-1"], "truncation"),
+        (["--input=face.png", "--mask=eyes", "--values=1,2"], "--values has no place"),
+        (["--input=face.png", "--mask=eyes", "--filters=3"], "--filters has no place"),
+        (["--mode=sample", "--input=face.png"], "--input has no place"),
+        (["--mode=sample", "--z=mean"], "z is 'mean'"),
+        (["--mode=reconstruct", "--input=face.png", "--mask=eyes"], "--mask has no place"),
+        (["--mode=traverse", "--input=face.png", "--latents=1=2"], "from --values"),
+        (["--mode=traverse", "--input=face.png", "--latents=1,1"], "twice"),
+        (["--mode=traverse", "--input=face.png", "--values=1:2"], "FROM:TO:COUNT"),
+        (["--mode=traverse", "--input=face.png", "--values=a"], "'a'; give a finite"),
+        (["--mode=traverse", "--input=face.png", "--paste_back"], "--paste_back needs --mask"),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_one_line_and_leave_nothing(arguments, words, capsys):
+    Path("bad.png").write_text("no picture")
+    Path("empty").mkdir()
+    before = {"bad.png", "empty", "face.png", "trained"}
+    assert main(*arguments, "--output=new") == 2
+    assert words in complaint(capsys)
+    assert {path.name for path in Path().iterdir()} == before
+
+
+def test_an_output_that_cannot_be_is_a_failure(capsys):
+    assert main("--input=face.png", "--mask=eyes", "--output=face.png/below") == 1
+    assert "cannot make the output directory face.png/below" in complaint(capsys)
+    Path("photos").mkdir()
+    picture("photos/a.png", 16, 16)
+    assert main("--input=photos", "--mask=eyes", "--output=photos") == 2
+    assert "the input and the output" in complaint(capsys)
+
+
+def test_results_are_no_inputs():
+    picture("a.png", 16, 16)
+    call = ("--input=.", "--mask=none", "--num_samples=1")
+    for _ in range(2):
+        assert main(*call, "--output=out") == 0
+        assert len(results("out")) == 2
+    Path("out").rename("inpainted")
+    assert main(*call) == 0
+    (directory,) = (path for path in Path("inpainted").iterdir() if path.is_dir())
+    assert {Path(line["input"]).name for line in results(directory)} == {"a.png", "face.png"}
+
+
+def test_a_model_that_is_damaged_is_a_failure(capsys):
+    Path("trained/model.safetensors").write_bytes(b"0" * 500)
+    assert main("--input=face.png", "--mask=eyes") == 1
+    assert "damaged" in complaint(capsys)
