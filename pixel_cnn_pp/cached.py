@@ -43,7 +43,7 @@ def draw(network, images, mask, maps, noise, given, progress) -> mixture.Draw:
         tuple(_columns_first(each[:, :, beside]) for each in maps),
     )
     tensors = Work(*(ops.convert_to_tensor(each) for each in work))
-    state = row_loop.first_state(streams, _columns_first(fed[:, :, beside]))
+    state = row_loop.first_state(streams, fed[:, :, beside].transpose(1, 2, 0, 3))
     if progress is None:
         ends = np.array([work.total])
     else:  # one call for each row that has a hole, so that it can be told, and stopped, in between
