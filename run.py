@@ -12,8 +12,8 @@ from types import FrameType
 
 import flags
 from csi_tf import checks, runs
-from csi_tf.commands import Command, output
-from csi_tf.config import MODES
+from csi_tf.commands import output
+from csi_tf.config import MODES, Config
 from csi_tf.errors import RunFailed, Stopped, Terminated
 
 USAGE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143  # exit codes
@@ -46,17 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     settings = flags.parse(argv)
     mode: str
-    if isinstance(settings, Command):
-        mode, opened = settings.mode, output.open_directory(settings)
-        called, flag, given = "Output", "output", settings.output
-    else:
+    if isinstance(settings, Config):
         mode, opened = (
             settings.run.mode,
             runs.open_directory(settings, flags.flagfile_text(settings)),
         )
         called, flag, given = "Run", "run_dir", settings.run.run_dir
+    else:
+        given = settings.output
+        mode, opened = (
+            settings.mode,
+            output.open_directory(given, settings.default_output()),
+        )
+        called, flag = "Output", "output"
     module, function = MODES[mode].split(":")
-    if mode != "data":
+    if mode not in ("data", "ledger"):
         checks.keras_backend()
     with opened as directory:
         print(f"{called} directory: {directory}", flush=True)

@@ -25,10 +25,16 @@ MODES = {
     "traverse": "csi_tf.commands.run:run",
     "reconstruct": "csi_tf.commands.run:run",
     "sample": "csi_tf.commands.run:run",
+    "evaluate": "csi_tf.evaluation.evaluate:run",
+    "figures": "csi_tf.figures.paper:run",
+    "reproduce": "csi_tf.reproduce.run:run",
+    "ledger": "csi_tf.reproduce.ledger:run",
 }
-# Those that use a finished model: their settings are not a Config but csi_tf.commands.Command.
+# Those that fill holes: their settings are not a Config but csi_tf.commands.Command.
 COMMANDS = ("inpaint", "traverse", "reconstruct", "sample")
-STAGE_TWO_MODES = ("stage2", "train", "demo")
+# All that use what is trained already, and have settings and flags of their own.
+WITH_OWN_FLAGS = (*COMMANDS, "evaluate", "figures", "ledger")
+STAGE_TWO_MODES = ("stage2", "train", "demo", "reproduce")
 TRAINING_MODES = ("stage1", "one_stage", *STAGE_TWO_MODES)
 
 # TC and MMD are of a set of images, not of one.
@@ -75,10 +81,14 @@ class RunConfig(CheckedSettings):
     run_dir: str | None = None
     seed: int = 0
     preset: str | None = None
+    smoke: bool = False
+    only: str | None = None
 
     def check(self) -> None:
-        modes = [mode for mode in MODES if mode not in COMMANDS]
+        modes = [mode for mode in MODES if mode not in WITH_OWN_FLAGS]
         self._require(self.mode in modes, "mode", f"one of {', '.join(modes)}")
+        if self.mode != "reproduce" and (self.smoke or self.only is not None):
+            raise ValueError("smoke and only belong to mode reproduce: leave them out")
         self._require(self.run_dir != "", "run_dir", "the name of a directory")
         # Generators of other libraries take 32-bit seeds.
         self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
@@ -258,7 +268,8 @@ class Config(CheckedSettings):
     def differences(self, other: "Config") -> list[str]:
         """Settings in which two runs differ so that one cannot go on from the other."""
         # How long it runs, and what happens beside the steps.
-        free = {"mode", "preset", "epochs", "train_steps", *(f.name for f in fields(LoopConfig))}
+        free = {"mode", "preset", "smoke", "only", "epochs", "train_steps"}
+        free |= {f.name for f in fields(LoopConfig)}
         if self.run.mode in STAGE_TWO_MODES:
             free -= {"stage1", "stage2_init"}
         if "auto" in (self.optimiser.precision, other.optimiser.precision):

@@ -1,6 +1,7 @@
 """Files that are whole or not there, and one sentence where the system will not have them."""
 
 import errno
+import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,12 @@ def replace(path: Path, chunks: Iterable[Any]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of what a file holds."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

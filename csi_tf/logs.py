@@ -10,8 +10,8 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -280,6 +280,23 @@ def progress(
             yield bar
         finally:
             bar.print_line()
+
+
+@contextmanager
+def reports(description: str, unit: str = "rows") -> Iterator[Callable[[int, int], None]]:
+    """A function of (done, total) that shows a bar, from when it is first called."""
+    bar: Bar | None = None
+    before = 0
+    with ExitStack() as stack:
+
+        def report(done: int, total: int) -> None:
+            nonlocal bar, before
+            if bar is None:
+                bar = stack.enter_context(progress(total, description=description, unit=unit))
+            bar.advance(done - before)
+            before = done
+
+        yield report
 
 
 def eta(remaining: float, per_second: float | None) -> str:

@@ -39,6 +39,7 @@ class Loop:
     total: int
     chief: bool
     stop: list[int]
+    images_before: int = 0  # that stage one saw, in stage two
     owed: list[str] = field(default_factory=list)
     skipped: int = 0
 
@@ -78,6 +79,8 @@ class Loop:
             "config": self.config.to_json(),
             "version": csi_tf.__version__,
             "images_seen": step * self.config.optimiser.batch_size,
+            "images_before": self.images_before,
+            "training_images": self.learner.dataset_size,
             "warmup_steps": self.warmup,
             "skipped": self.skipped,
             "owed": self.owed,

@@ -37,10 +37,10 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
         )
     directory, is_new = _make(config)
     if worker is not None and worker.index > 0:  # the first keeps the record; the others only read
-        with _locked(directory, f".lock-{worker.index}"):
+        with locked(directory, f".lock-{worker.index}"):
             yield directory
         return
-    with _locked(directory, ".lock"):
+    with locked(directory, ".lock"):
         settings = [directory / "config.json", directory / "flagfile.txt"]
         before = {path: path.read_bytes() for path in settings if path.exists()}
         try:
@@ -114,7 +114,7 @@ def _make(config: Config) -> tuple[Path, bool]:
 
 
 @contextmanager
-def _locked(directory: Path, name: str) -> Iterator[None]:
+def locked(directory: Path, name: str) -> Iterator[None]:
     """flock, which the system releases when the process ends, however it ends."""
     with explained(f"cannot write to the run directory {directory}"):
         file = (directory / name).open("ab+")

@@ -41,8 +41,8 @@ def find(config: Config, directory: Path) -> Path | None:
     return None
 
 
-def start_from(learner: Learner, stage1: Path, init: str) -> None:
-    """Copy what stage two takes over; ValueError if it does not fit."""
+def start_from(learner: Learner, stage1: Path, init: str) -> int:
+    """Copy what stage two takes over; ValueError if it does not fit. Gives the images it saw."""
     weights, info = checkpoints.read(stage1)
     if info.get("stage") != "stage1":
         raise ValueError(
@@ -60,6 +60,7 @@ def start_from(learner: Learner, stage1: Path, init: str) -> None:
                 )
     copied = stages.start_stage_two(learner.model, checkpoints.import_half(weights), init)
     logs.say(f"stage2: starts from {stage1} ({len(copied)} arrays, init {init})")
+    return int(info.get("images_seen", 0))
 
 
 def _named(name: str) -> Path:

@@ -94,11 +94,12 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     learner = learners.make(fitted, stage, len(images), total - warmup)
     count, worker = learner.workers
     batches = replace(batches, num_shards=count, shard_index=worker)
+    images_before = info.get("images_before", 0)
     if before:
         learner.load(state)
         logs.say(f"{stage}: going on from step {start:,}")
     elif stage1 is not None:
-        stage_one.start_from(learner, stage1, config.loop.stage2_init)
+        images_before = stage_one.start_from(learner, stage1, config.loop.stage2_init)
     chief = worker == 0
     records = directory if chief else directory / f"worker-{worker}"
     with (
@@ -106,7 +107,18 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
         signals() as stop,
     ):
         recorder.text("config", f"```json\n{config.to_json()}```")
-        loop = Loop(config, learner, batches, held_out, directory, recorder, total, chief, stop)
+        loop = Loop(
+            config,
+            learner,
+            batches,
+            held_out,
+            directory,
+            recorder,
+            total,
+            chief,
+            stop,
+            images_before,
+        )
         loop.run(start, info)
     if chief:
         info = loop.info(total) | {"validation": _last_validation(directory)}

@@ -5,15 +5,20 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from typing import Any, get_type_hints
 
 from absl import flags as absl_flags
 
 import csi_tf
 from csi_tf.commands import Command
-from csi_tf.config import COMMANDS, MODES, Config
-from flags.definitions import COMMAND_HELP, HELP, PRESET_FOLDER, define, tables
+from csi_tf.config import COMMANDS, MODES, WITH_OWN_FLAGS, Config
+from csi_tf.evaluation.settings import Evaluation
+from csi_tf.figures.settings import Figures
+from csi_tf.reproduce.settings import Ledger
+from flags.definitions import HELP, OWN_HELP, PRESET_FOLDER, define, tables
+
+Settings = Config | Command | Evaluation | Figures | Ledger
 
 _USAGE = "usage: python run.py --mode=MODE [--preset=NAME] [--flagfile=FILE] [--FLAG=VALUE ...]"
 _COMMAND_USAGE = (
@@ -26,7 +31,7 @@ class UsageError(ValueError):
     """A mistake on the command line, in one sentence."""
 
 
-def parse(argv: Sequence[str]) -> Config | Command:
+def parse(argv: Sequence[str]) -> Settings:
     """The settings that `argv` (program name first) asks for.
 
     A preset is weakest, then the flagfiles in their order, then the command line.
@@ -38,10 +43,8 @@ def parse(argv: Sequence[str]) -> Config | Command:
         values = define(mode)
         _check_arguments(arguments, values)
         _read(values, arguments)
-        if mode in COMMANDS:
-            asked = (name for helps in COMMAND_HELP.values() for name in helps)
-            typed: dict[str, Any] = {name: values[name].value for name in asked}
-            return Command(**typed)
+        if mode in OWN_HELP:
+            return _own(mode, values)
         if values.preset is not None:
             preset = values.read_flags_from_files(
                 [f"--flagfile={PRESET_FOLDER}/{values.preset}.cfg"]
@@ -140,7 +143,8 @@ def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:
         _, *rest = values(["run.py", *arguments])
     except absl_flags.UnrecognizedFlagError as error:
         mode = _mode(arguments)
-        if error.flagname.removeprefix("no") in define(None if mode in COMMANDS else COMMANDS[0]):
+        others = [None, *OWN_HELP]
+        if any(error.flagname.removeprefix("no") in define(other) for other in others):
             raise UsageError(
                 f"--{error.flagname} has no place in --mode={mode}; --mode={mode} --help lists what"
                 " has"
@@ -151,6 +155,27 @@ def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:
         raise UsageError(f"unknown flag --{error.flagname}; {hint}") from None
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
+
+
+def _own(mode: str, values: absl_flags.FlagValues) -> Any:
+    """The settings of a mode that has flags of its own."""
+    kind, headings = OWN_HELP[mode]
+    typed = {name: values[name].value for helps in headings.values() for name in helps}
+    for name, value in typed.items():
+        if value is None and name in _needed(kind):
+            raise UsageError(f"--{name} is needed: {_first_sentence(headings, name)}")
+    return kind(**typed)
+
+
+def _needed(settings: type) -> set[str]:
+    """Those without a default."""
+    return {each.name for each in fields(settings) if each.default is MISSING}
+
+
+def _first_sentence(headings: dict[str, dict[str, str]], name: str) -> str:
+    """The first sentence of a flag's help."""
+    text = next(helps[name] for helps in headings.values() if name in helps)
+    return re.split(r"(?<=[.]) ", text)[0].rstrip(".")
 
 
 def _check_inputs(config: Config) -> None:
@@ -178,7 +203,11 @@ def help_text(argv: Sequence[str]) -> str | None:
     """The page that --help or --helpfull in `argv` asks for."""
     asked = {argument.lstrip("-") for argument in argv[1:] if argument.startswith("-")}
     mode = _mode(argv[1:])
-    usage = _COMMAND_USAGE.format(mode) if mode in COMMANDS else _USAGE
+    usage = _USAGE
+    if mode in COMMANDS:
+        usage = _COMMAND_USAGE.format(mode)
+    elif mode in WITH_OWN_FLAGS:
+        usage = f"usage: python run.py --mode={mode} [--FLAG=VALUE ...]"
     if "helpfull" in asked:
         return "\n".join([usage, "", *_full_help(mode)])
     if asked & {"help", "h"}:
@@ -190,9 +219,9 @@ def _short_help(mode: str | None) -> Iterator[str]:
     values = define(mode)
     for heading, (_, helps) in tables(mode).items():
         yield f"\n{heading}"
-        for name, text in helps.items():
+        for name in helps:
             flag = values[name]
-            line = re.split(r"(?<=[.]) ", text)[0].rstrip(".")
+            line = _first_sentence({heading: helps}, name)
             if names := getattr(flag.parser, "names", ()):
                 line += f": {', '.join(names)}"
             yield from textwrap.wrap(

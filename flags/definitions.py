@@ -9,7 +9,18 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from absl import flags as absl_flags
 
 from csi_tf.commands import Command
-from csi_tf.config import COMMANDS, MODES, Config, expectation, optional
+from csi_tf.config import (
+    COMMANDS,
+    MODES,
+    WITH_OWN_FLAGS,
+    CheckedSettings,
+    Config,
+    expectation,
+    optional,
+)
+from csi_tf.evaluation.settings import Evaluation
+from csi_tf.figures.settings import Figures
+from csi_tf.reproduce.settings import Ledger
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
 
@@ -19,14 +30,20 @@ RUN = {
     " receptive fields. Mode stage1: train encoder, decoder and forward PixelCNN. Mode stage2:"
     " train the bidirectional PixelCNN on top. Mode train: stage1, then stage2. Mode one_stage: all"
     " at once, the paper's ablation. Mode demo: train both stages and draw fillings of holes. Modes"
-    " inpaint, traverse, reconstruct and sample use a trained model and have flags of their own;"
-    " --mode=inpaint --help lists them.",
+    " inpaint, traverse, reconstruct and sample use a trained model, mode evaluate measures one,"
+    " mode figures draws the paper's figures, mode ledger writes the page of results: they have"
+    " flags of their own; --mode=inpaint --help lists them. Mode reproduce: train what the figures"
+    " need, measure it, draw them and say which claims hold.",
     "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
     " command line over both, in whatever order they come.",
     "seed": "Seed of everything random.",
     "run_dir": "Directory to write to. By default a new one under runs/, named after the date, the"
     " mode and the main settings. It receives config.json and flagfile.txt;"
     " --flagfile=RUN_DIR/flagfile.txt repeats the run.",
+    "smoke": "Everything of mode reproduce at toy size, in minutes. To see that it works: what is"
+    " drawn and measured means nothing.",
+    "only": "Models of mode reproduce to train, such as csi,one_stage; by default all. Those that"
+    " they start from come along.",
 }
 
 DATA = {
@@ -198,6 +215,69 @@ DRAWING = {
 
 COMMAND_HELP = {"Command": COMMAND, "Picture": PICTURE, "Hole": HOLE, "Drawing": DRAWING}
 
+EVALUATION = {
+    "mode": "What to do. Mode evaluate: measure a model on held-out images.",
+    "model": "Model to measure: a run directory, a model file or a model's name.",
+    "output": "Directory to write to, by default evaluation/ beside the model. It receives"
+    " evaluation.json, evaluation.md and latents.json. Started again, an evaluation goes on where"
+    " it was stopped. --run_dir says the same.",
+    "overwrite": "Replace an evaluation of another model or with other settings.",
+    "parts": "What to measure: some of likelihood, latents, reconstruction, pictures, seam,"
+    " calibration, control, baselines. None is all that the model allows.",
+    "clamped": "Fill holes with a model of stage one. It draws pixel by pixel with the context"
+    " clamped, without knowing what is below and to the right.",
+    "seed": "Seed of everything random.",
+    "batch": "Completions drawn at once. The last bits of a result may depend on it.",
+}
+
+HELD_OUT = {
+    "dataset": "Images to measure on: a data set as in training. None is that of the model. The"
+    " test split, or one half of the validation split where there is no other; choices are made on"
+    " images apart from these.",
+    "data_dir": "Where TensorFlow Datasets keeps its data. None stands for that of the training.",
+    "images": "Images whose holes are filled and scored.",
+    "num_samples": "Completions of each.",
+    "masks": "Holes: named boxes and laws, with commas between.",
+    "posterior_draws": "Draws of z that likelihoods are averaged over.",
+    "encoded_images": "Images that the statistics of the latents are of.",
+    "control_images": "Images that latents are moved in: so many to choose on, as many to report"
+    " on.",
+    "control_values": "Values that each latent is set to, from -3 to 3.",
+    "train_images": "Training images that readers of factors and baselines are fitted to.",
+    "features": "Features that KID and FID are of. With proxy: those of a small classifier trained"
+    " on the attributes. Inception's need its weights, and numbers with them cannot be compared"
+    " with those of other programs.",
+}
+
+FIGURES = {
+    "mode": "What to do. Mode figures: draw Figures 3 to 8 of the paper from trained models.",
+    "model": "Models: the directory of a reproduction, or one run for the figures that need only"
+    " that.",
+    "figure": "Figures to draw: 3, 4, 5a, 5b, 5c, 6, 7, 8, several with commas between, or all."
+    " 5 means its three parts.",
+    "output": "Directory to write to, by default figures/ beside the models. It receives each"
+    " figure as PNG and PDF, and the arrays behind it. --run_dir says the same.",
+    "dataset": "Images to draw with: a data set as in training. None is that of the models.",
+    "data_dir": "Where TensorFlow Datasets keeps its data. None stands for that of the training.",
+    "small": "Few images and values. To see that it works.",
+    "seed": "Seed of everything random.",
+    "batch": "Completions drawn at once. The last bits of a result may depend on it.",
+}
+
+LEDGER = {
+    "mode": "What to do. Mode ledger: write results.md from what reproductions have found.",
+    "claims": "Files claims.json of reproductions, one for each data set, with commas between.",
+    "output": "Directory to write results.md to.",
+}
+
+# Mode -> its settings, and heading -> flag -> help
+OWN_HELP: dict[str, tuple[type[CheckedSettings], dict[str, dict[str, str]]]] = {
+    **dict.fromkeys(COMMANDS, (Command, COMMAND_HELP)),
+    "evaluate": (Evaluation, {"Evaluation": EVALUATION, "Measured": HELD_OUT}),
+    "figures": (Figures, {"Figures": FIGURES}),
+    "ledger": (Ledger, {"Ledger": LEDGER}),
+}
+
 
 _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
@@ -231,8 +311,9 @@ class _SettingParser(absl_flags.ArgumentParser):
 
 def tables(mode: str | None = None) -> dict[str, tuple[type, dict[str, str]]]:
     """Heading -> (settings, flag -> help): the flags that a mode takes."""
-    if mode in COMMANDS:
-        return {heading: (Command, helps) for heading, helps in COMMAND_HELP.items()}
+    if mode in OWN_HELP:
+        settings, headings = OWN_HELP[mode]
+        return {heading: (settings, helps) for heading, helps in headings.items()}
     kinds = get_type_hints(Config)
     return {heading: (kinds[group], helps) for heading, (group, helps) in HELP.items()}
 
@@ -240,15 +321,16 @@ def tables(mode: str | None = None) -> dict[str, tuple[type, dict[str, str]]]:
 def define(mode: str | None = None) -> absl_flags.FlagValues:
     """A fresh set of flags: nothing global, so a process may parse more than once."""
     values = absl_flags.FlagValues()
-    modes = COMMANDS if mode in COMMANDS else tuple(MODES)
+    # Flags that go with one of the commands go with the others, as far as they have a use for them
+    modes = COMMANDS if mode in COMMANDS else (mode,) if mode in WITH_OWN_FLAGS else tuple(MODES)
     for heading, (settings, helps) in tables(mode).items():
         kinds = get_type_hints(settings)
         for name, text in helps.items():
-            default = getattr(settings, name, None)  # only mode has none
+            default = getattr(settings, name, None)  # what must be said has none
             names = {"mode": modes, "preset": tuple(presets())}.get(name, ())
             parser = _SettingParser(kinds[name], names)
             boolean = kinds[name] is bool  # --xla and --noxla, without a value
             absl_flags.DEFINE(parser, name, default, text, values, None, heading, boolean=boolean)
-    if mode in COMMANDS:
+    if mode in WITH_OWN_FLAGS:
         absl_flags.DEFINE_alias("run_dir", "output", flag_values=values)
     return values

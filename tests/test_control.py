@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_named(data):
     with pytest.raises(ValueError, match="unknown name 'grin'"):
         regressors.factor_reader(*factors, faces.NAMES, MOUTH, wanted=("grin",))
     shuffled = [(images, targets[::-1]) for images, targets in factors]
-    with pytest.raises(ValueError, match=r"azimuth .* brightness .* cannot be read"):
+    with pytest.raises(ValueError, match=r" and 17 more cannot be read"):
         regressors.factor_reader(*shuffled, faces.NAMES, MOUTH)
 
 

@@ -75,6 +75,6 @@ def test_panels_show_the_same_images_each_time(finished):
     model = csi_tf.load(directory)
     held_out = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype("uint8")
     first, second = (panels.make(model, config, held_out) for _ in range(2))
-    assert first.keys() == {"inpaintings", "reconstructions", "traversals"}
+    assert first.keys() == {"inpaintings", "reconstructions", "marginals", "traversals"}
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])

@@ -41,6 +41,7 @@ class StandIn:
 
     def __init__(self, config, stage, dataset_size, main_steps):
         self.config, self.stage, self.count = config, stage, 0
+        self.dataset_size = dataset_size
 
     def step(self, batch, warming_up):
         self.count += 1

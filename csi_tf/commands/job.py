@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from csi_tf import drawing, latents, loading
+from csi_tf import drawing, files, latents, loading
 from csi_tf.commands import holes, sources
 from csi_tf.commands.output import Output, Record
 from csi_tf.commands.settings import Box, Command
@@ -64,10 +64,10 @@ class Job:
         self._holes = holes.understood(command, self.model.size)
         self._model_file = Path(os.path.abspath(file))
         self._inputs: set[Path] = set()  # which are never written over
-        self._sums = {"model": sources.file_digest(self._model_file)}
+        self._sums = {"model": files.digest(self._model_file)}
         names = self._model_file.parent / latents.FILE
         if names.exists() and (command.latents or command.mode == "traverse"):
-            self._sums[latents.FILE] = sources.file_digest(names)
+            self._sums[latents.FILE] = files.digest(names)
         if command.paste_back:
             size = self.model.size
             note(f"note: what is pasted back has the model's {size}x{size} pixels, enlarged")

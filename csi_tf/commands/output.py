@@ -9,10 +9,8 @@ import io
 import json
 import os
 import platform
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from importlib import import_module
 from pathlib import Path, PurePath
 from typing import Any
@@ -23,8 +21,6 @@ from PIL.PngImagePlugin import PngInfo
 
 import csi_tf
 from csi_tf import checks, files
-from csi_tf.commands.settings import Command
-from csi_tf.commands.sources import PARENT
 
 RESULTS = "results.jsonl"
 RECORD = "csi-tf"
@@ -34,9 +30,9 @@ Record = dict[str, Any]
 
 
 @contextmanager
-def open_directory(command: Command) -> Iterator[Path]:
+def open_directory(asked: str | None, default: Path) -> Iterator[Path]:
     """The directory to write to; a new one that nothing came into goes again."""
-    directory = checks.path(command.output) if command.output else _new_name(command)
+    directory = checks.path(asked) if asked else default
     is_new = not directory.exists()
     with files.explained(f"cannot make the output directory {directory}"):
         directory.mkdir(parents=True, exist_ok=True)
@@ -48,20 +44,6 @@ def open_directory(command: Command) -> Iterator[Path]:
         if is_new:
             with suppress(OSError):  # which it is if there is anything in it
                 directory.rmdir()
-
-
-def _new_name(command: Command) -> Path:
-    """inpainted/<date>-<mode>-<model>"""
-    place = Path(os.path.abspath(checks.path(command.repeat or command.model)))
-    while place.name in ("model.safetensors", "stage1", "stage2"):
-        place = place.parent
-    kind = "repeat" if command.repeat else command.mode
-    model = re.sub(r"[^\w.]+", "_", place.stem)[:80]
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{kind}-{model}"
-    number = 1
-    while (directory := PARENT / (f"{stem}-{number}" if number > 1 else stem)).exists():
-        number += 1
-    return directory
 
 
 class Output:

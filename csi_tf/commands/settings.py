@@ -1,14 +1,19 @@
 """What --mode=inpaint, traverse, reconstruct and sample are asked, checked and in one form."""
 
 import math
+import os
 import re
 from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from csi_tf import checks
 from csi_tf.config import COMMANDS, CheckedSettings
 
+PARENT = Path("inpainted")  # of the directories that are written where none is named
 NUM_SAMPLES = {"inpaint": 8, "traverse": 1, "reconstruct": 1, "sample": 16}  # where none is asked
 # Settings that some modes have no use for, and the modes that have.
 _USED_BY = {
@@ -87,6 +92,19 @@ class Command(CheckedSettings):
                 raise ValueError(
                     f"--repeat takes its settings from {self.repeat}: leave --{name} out"
                 )
+
+    def default_output(self) -> Path:
+        """A new one, inpainted/<date>-<mode>-<model>"""
+        place = Path(os.path.abspath(checks.path(self.repeat or self.model)))
+        while place.name in ("model.safetensors", "stage1", "stage2"):
+            place = place.parent
+        kind = "repeat" if self.repeat else self.mode
+        model = re.sub(r"[^\w.]+", "_", place.stem)[:80]
+        stem = f"{datetime.now():%Y%m%d-%H%M%S}-{kind}-{model}"
+        number = 1
+        while (directory := PARENT / (f"{stem}-{number}" if number > 1 else stem)).exists():
+            number += 1
+        return directory
 
     @property
     def samples(self) -> int:

@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from csi_tf import checks
-from csi_tf.commands.settings import Box, Command
+from csi_tf import checks, files
+from csi_tf.commands.settings import PARENT, Box, Command
 from csi_tf.data import image_files, sources
 from csi_tf.data.errors import DataError, ImageFileError
-
-PARENT = Path("inpainted")  # of the directories that are written where none is named
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class Source:
     def digest(self) -> str:
         if self.pixels is not None:
             return digest(self.pixels)
-        return file_digest(checks.existing_file(self.where, ImageFileError))
+        return files.digest(checks.existing_file(self.where, ImageFileError))
 
 
 def digest(*arrays: np.ndarray | None) -> str:
@@ -42,11 +40,6 @@ def digest(*arrays: np.ndarray | None) -> str:
     for array in arrays:
         sum_.update(b"" if array is None else str(array.shape).encode() + array.tobytes())
     return sum_.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def listed(command: Command, size: int, output: Path) -> list[Source]:

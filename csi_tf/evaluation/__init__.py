@@ -1,4 +1,9 @@
-"""How good completions are, in NumPy alone: arrays in, numbers out.
+"""How good completions are, and what --mode=evaluate measures of a model.
+
+evaluate.py         the mode: parts/ in their order, report.py what they find, subject.py of what
+steering.py         latents moved through their range, for control
+
+In NumPy alone, arrays in, numbers out:
 
 disentanglement.py  MIG, SAP, DCI and FactorVAE scores of codes whose factors are known
 regressors.py       factors and attributes read from pixels

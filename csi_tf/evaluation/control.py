@@ -22,24 +22,45 @@ NAMED = 0.5
 # Mean correlations with what has nothing to do with the value stay within so many of their standard
 # deviations, which are 1 / (N (V - 1))^.5.
 CHANCE = 3.0
+# A latent steers a factor that it orders this well, and so many times better than any other.
+STEERS, AHEAD = 0.7, 1.5
 
 
 @dataclass(frozen=True, eq=False)
 class Control:
-    """One row for each latent. All but `factor`, `interval` and `dead` is from test pictures.
+    """One row for each latent.
 
-    The dead have a factor that means nothing, and NaN for interval and outside.
+    All but `factor`, `validation`, `interval` and `dead` is from test pictures. The dead have a
+    factor that means nothing, and NaN for interval and outside.
     """
 
     names: tuple[str, ...]  # of the F factors
     factor: np.ndarray  # (L,) the one that the latent is for
     correlation: np.ndarray  # (L, F) Spearman's, between value and reading, mean over pictures
+    validation: np.ndarray  # (L, F) the same of validation pictures
     margin: np.ndarray  # (L,) of the factor's, in its direction, over the next best in either
     interval: np.ndarray  # (L, 2) where the values are of use
     effect: np.ndarray  # (L, F) mean change over the interval, in standard deviations of the data
     moved: np.ndarray  # (L, F) its root mean square over pictures, in which opposites do not cancel
     outside: np.ndarray  # (L,) most that another factor is seen to move, as a part of its own
     dead: np.ndarray  # (L,) nothing that is read follows the value, beyond chance
+
+    @property
+    def own(self) -> np.ndarray:
+        """(L,) correlation with the factor, in the direction that was found."""
+        rows = np.arange(len(self.factor))
+        sign = np.where(self.validation[rows, self.factor] < 0, -1.0, 1.0)
+        return sign * self.correlation[rows, self.factor]
+
+    @property
+    def next_best(self) -> np.ndarray:
+        """(L,) of another factor, in either direction."""
+        return self.own - self.margin
+
+    @property
+    def steers(self) -> np.ndarray:
+        """(L,) booleans"""
+        return ~self.dead & (self.own >= np.maximum(STEERS, AHEAD * self.next_best))
 
 
 def rank_correlation(readings: ArrayLike, resolution: ArrayLike = 0.0) -> np.ndarray:
@@ -86,20 +107,32 @@ def measure(
     others = np.arange(len(names)) != factor[:, None]
     next_best = np.where(others, np.abs(correlation), 0.0).max(axis=1)
     change = held_out[rows, :, ends[:, 1]] - held_out[rows, :, ends[:, 0]]  # (L, N, F)
-    far = np.sqrt(np.square(change).mean(axis=1))
-    moved, own = far / unit, (far / unit)[rows, factor]
-    stray = np.where(others & (far >= least), moved, 0.0).max(axis=1)
+    moved = np.sqrt(np.square(change / unit).mean(axis=1))
+    stray = outside(moved, factor, least / unit)
     return Control(
         names=tuple(names),
         factor=factor,
         correlation=correlation,
+        validation=chosen,
         margin=sign * correlation[rows, factor] - next_best,
         interval=np.where(dead[:, None], np.nan, at[ends]),
         effect=change.mean(axis=1) / unit,
         moved=moved,
-        outside=np.where(dead | (own == 0), np.nan, stray / np.where(own > 0, own, 1.0)),
+        outside=np.where(dead, np.nan, stray),
         dead=dead,
     )
+
+
+def outside(moved: np.ndarray, factor: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """(L,) most that another reading moves by `least` (F,) or more, as a part of the factor's own.
+
+    `moved` is (L, F); NaN where the own reading does not move.
+    """
+    rows = np.arange(len(moved))
+    others = np.arange(moved.shape[1]) != factor[:, None]
+    stray = np.where(others & (moved >= least), moved, 0.0).max(axis=1)
+    own = moved[rows, factor]
+    return np.where(own > 0, stray / np.where(own > 0, own, 1.0), np.nan)
 
 
 def useful(response: np.ndarray, values: np.ndarray) -> tuple[int, int]:

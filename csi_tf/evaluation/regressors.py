@@ -33,6 +33,10 @@ COMPONENTS = 200
 Examples = tuple[ArrayLike, ArrayLike]  # pictures uint8 (N, H, W, 3) and what to read (N, F)
 
 
+class Illegible(ValueError):
+    """Pixels from which too little can be read."""
+
+
 @dataclass(frozen=True, eq=False)
 class Reader:
     """An affine function of pixels: factors in their own units, attributes as log-odds."""
@@ -122,7 +126,8 @@ def scikit_learn(module: str) -> ModuleType:
         return import_module(f"sklearn.{module}")
     except ImportError:
         raise RunFailed(
-            "this part of the evaluation needs scikit-learn: pip install scikit-learn"
+            "this part of the evaluation needs scikit-learn: pip install scikit-learn, which the"
+            " extra `evaluation` of csi-tf asks for"
         ) from None
 
 
@@ -136,8 +141,10 @@ def _legible(reader: Reader, least: float, what: str, wanted: Sequence[str] | No
     chosen = [name for name in names if name not in weak] if wanted is None else list(wanted)
     missed = [name for name in chosen or names if name in weak]
     if missed:
-        raise ValueError(
-            f"{', '.join(f'{name} ({what} {weak[name]:.2f})' for name in missed)} cannot be read"
+        best = max(missed, key=lambda name: weak[name])
+        others = f" and {len(missed) - 1} more" if len(missed) > 1 else ""
+        raise Illegible(
+            f"{best} ({what} {weak[best]:.2f}){others} cannot be read"
             f" from these pixels, {what} {least} being of use; take more training pictures or a"
             " larger hole, or leave the name out."
         )

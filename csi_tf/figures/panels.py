@@ -1,36 +1,35 @@
-"""Pictures of a model in training: reconstructions, inpaintings, traversals of held-out images."""
+"""The paper's figures of a model in training, small, on held-out images."""
 
 import numpy as np
 
 from csi_tf import masks
 from csi_tf.config import Config
-from csi_tf.inpaint import inpaint, reconstruct, traverse
+from csi_tf.figures import arrays, figure3, figure4, figure5a, figure5c, figure6
+from csi_tf.figures.arrays import Material, Sizes
+from csi_tf.figures.layout import pixels
 from csi_tf.model import CSIModel
 
-# Drawn pixel by pixel, so few of them and small holes.
-COUNT, RECONSTRUCTED, LATENTS = 6, 4, 3
-VALUES = (-3.0, -1.5, 0.0, 1.5, 3.0)
-BOX = "center"
+# Drawn pixel by pixel, so few of them, and one small hole: each hole of its own would be compiled.
+SIZES = Sizes(samples=2, values=5, candidates=3, traversed=3, encoded=256)
+COUNT, BOX = 6, "center"
 HOLE_GREY = np.uint8(128)
 
 
 def make(model: CSIModel, config: Config, held_out: np.ndarray) -> dict[str, np.ndarray]:
     """Name -> one picture (H, W, 3) uint8. Always the same images, masks and noise."""
-    images, seed = held_out[:COUNT], config.run.seed
-    mask = masks.named(BOX, model.size)
-    drawn = inpaint(model, images, mask, seed=seed)
-    made = {"inpaintings": grid([images, with_holes(images, mask), drawn.images[:, 0]])}
-    if model.decoder is None:
-        return made
-    some = images[:RECONSTRUCTED]
-    made["reconstructions"] = grid([some, reconstruct(model, some, seed=seed).images[:, 0]])
-    # The latents that tell these images apart the most; rows of one image.
-    means = inpaint(model, images, "none", z="mean", seed=seed).latents[:, 0]
-    widest = np.argsort(-means.std(axis=0))[:LATENTS]
-    made["traversals"] = grid(
-        [traverse(model, images[0], int(each), VALUES, mask, seed, z="mean") for each in widest]
-    )
-    return made
+    on = Material(held_out, held_out, SIZES, config.run.seed, law=config.masks.mask)
+    faces = on.faces(COUNT)
+    hole = masks.named(BOX, model.size)[None].repeat(COUNT, axis=0)
+    made = {"inpaintings": figure3.draw(arrays.completions(model, faces, hole, on))}
+    if model.decoder is not None:
+        made["reconstructions"] = figure5a.draw(arrays.figure5a({"": model}, on))
+        made["marginals"] = figure5c.draw(arrays.figure5c(model, on))
+        if model.reverse is None:
+            made["traversals"] = figure6.draw(arrays.figure6(model, on))
+        else:
+            moves = [[latent] for latent in arrays.candidates(model, on)]
+            made["traversals"] = figure4.draw(arrays.rows(model, moves, [BOX] * len(moves), on))
+    return {name: pixels(figure) for name, figure in made.items()}
 
 
 def with_holes(images_u8: np.ndarray, context_mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,103 @@
+"""--mode=evaluate: everything that is measured of one model, part after part.
+
+evaluation.json is written after each part, so an evaluation that was stopped goes on where it was.
+"""
+
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from csi_tf import checks, files, latents, logs, provenance, runs
+from csi_tf.evaluation import report as reports
+from csi_tf.evaluation import subject as subjects
+from csi_tf.evaluation.report import Report
+from csi_tf.evaluation.settings import Evaluation
+from csi_tf.evaluation.subject import Subject
+
+TABLE = "evaluation.md"
+# Of the settings, those that do not change what is measured.
+_FREE = {"model", "mode", "output", "overwrite", "parts", "data_dir", "batch"}
+
+
+def run(settings: Evaluation, directory: Path) -> Report:
+    checks.keras_backend()
+    subject = subjects.open_subject(settings)
+    names = subjects.parts(settings, subject)
+    if subject.stage == "stage1" and settings.chosen is None and not settings.clamped:
+        logs.say("a model of stage one: nothing of holes is measured, unless with --clamped")
+    with files.explained(f"cannot make the directory {directory}"):
+        directory.mkdir(parents=True, exist_ok=True)
+    with runs.locked(directory, ".lock"):
+        report = _begun(settings, directory, _about(settings, subject))
+        for name in names:
+            if name in report.done:
+                logs.say(f"{name}: measured before")
+                continue
+            logs.say(f"{name} ...")
+            import_module(f"csi_tf.evaluation.parts.{name}").measure(subject, report)
+            report.done.append(name)
+            if name == "control":
+                latents.write(directory / latents.FILE, subject.entries)
+            report.write(directory)
+        files.write(directory / TABLE, _page(report).encode())
+    logs.say(f"Numbers: {directory / reports.FILE}; as a table: {directory / TABLE}")
+    if "control" in names:
+        logs.say(
+            f"Latents: {directory / latents.FILE}; to use their names, copy it next to"
+            f" {subject.path}"
+        )
+    return report
+
+
+def _about(settings: Evaluation, subject: Subject) -> dict[str, Any]:
+    return {
+        "model": str(settings.model),
+        "sha256": files.digest(subject.path),
+        "stage": subject.stage,
+        "images_seen": subject.info.get("images_seen", 0),
+        "images_seen_in_all": subject.images_seen,
+        "config": asdict(subject.config),
+        "dataset": subject.dataset,
+        "settings": {k: v for k, v in asdict(settings).items() if k not in _FREE},
+        "command": provenance.command(settings),
+        **provenance.about(),
+    }
+
+
+def _begun(settings: Evaluation, directory: Path, about: dict[str, Any]) -> Report:
+    """What was measured before of the same model in the same way; else nothing."""
+    if not (directory / reports.FILE).exists() or settings.overwrite:
+        return Report(about)
+    report = Report.read(directory)
+    if report.about.get("sha256") != about["sha256"]:
+        raise ValueError(
+            f"{directory} holds the evaluation of another model: give another --output, or"
+            " --overwrite"
+        )
+    before = report.about.get("settings", {})
+    for name, value in about["settings"].items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"{directory} holds an evaluation with {name}={before.get(name)} and not {value}:"
+                " repeat that, give another --output, or --overwrite"
+            )
+    return report
+
+
+def _page(report: Report) -> str:
+    about = report.about
+    trained = f"{about['images_seen_in_all']:,} images seen in training"
+    lines = [
+        f"# Evaluation of {about['model']}",
+        "",
+        f"A model of {about['stage']}, {trained}; measured on held-out images of"
+        f" {about['dataset']}. Intervals are 95%, over images.",
+        "",
+        f"    {about['command']}",
+        "",
+        f"Version {about['version']}, commit {about['commit'] or 'unknown'}, seed"
+        f" {about['settings']['seed']}, {about['machine']}.",
+        report.table(),
+    ]
+    return "\n".join(lines)

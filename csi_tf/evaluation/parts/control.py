@@ -1,0 +1,218 @@
+"""Which latents steer what is completed: axes of z as in the paper, and directions apart.
+
+Under each box a reader of factors or attributes looks at the completed hole. Laws of random holes
+have no place of their own to read from.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from csi_tf import latents, logs, masks
+from csi_tf.data import procedural_faces
+from csi_tf.evaluation import control, regressors, steering
+from csi_tf.evaluation.control import Control
+from csi_tf.evaluation.regressors import Illegible, Reader
+from csi_tf.evaluation.report import Report
+from csi_tf.evaluation.steering import Traversal
+from csi_tf.evaluation.subject import Subject
+from csi_tf.latents import Latent
+
+LOCAL = ("eyes", "mouth", "nose")
+LARGE = ("bottom_half", "bottom_quarter")  # of Figure 7
+BEST = 6  # latents that a hole is judged by
+MOVED_TOGETHER = 3  # as in Figure 4
+
+
+def measure(subject: Subject, report: Report) -> None:
+    readers = _readers(subject)
+    axes = control.axes(subject.model.config.latent_dim)
+    legible = dict.fromkeys(name for reader in readers.values() for name in reader.names)
+    measured = axes + steering.directions(subject, list(legible))
+    values = np.linspace(*latents.USUAL, subject.settings.control_values)
+    found = {
+        hole: steering.traverse(subject, hole, reader, measured, values)
+        for hole, reader in readers.items()
+    }
+    # Those that were asked for say what a latent is for; the others are there to be compared.
+    wanted = {hole: found[hole] for hole in _boxes(subject) if hole in found} or found
+    for hole, traversal in found.items():
+        _hole(report, f"control/{hole}", traversal, len(axes))
+    _global(subject, report, found, len(axes))
+    if "mouth" in found:
+        _additivity(subject, report, found["mouth"], len(axes))
+    _latents(subject, report, wanted, measured)
+
+
+def _boxes(subject: Subject) -> list[str]:
+    names = [masks.parse(name).components[0].name for name in subject.settings.mask_names]
+    return [name for name in names if name in masks.NAMES and name != "none"]
+
+
+def _readers(subject: Subject) -> dict[str, Reader]:
+    """Of the boxes where something can be read, those of Figure 7 among them."""
+    steering.labels(subject.train)  # raises where there are none
+    holes = list(dict.fromkeys([*_boxes(subject), *LARGE]))
+    readers, problems = {}, []
+    with logs.progress(len(holes), description="Readers", unit="holes") as bar:
+        for hole in holes:
+            try:
+                readers[hole] = _reader(subject, hole)
+            except Illegible as problem:
+                problems.append(f"under {hole}, {problem}")
+                logs.say(f"too little can be read under {hole}, which control leaves out")
+            bar.advance()
+    if not readers:
+        raise ValueError(
+            "no hole shows what control could be read by; raise --train_images, or give larger"
+            f" --masks: {problems[0]}"
+        )
+    return readers
+
+
+def _reader(subject: Subject, hole: str) -> Reader:
+    of_factors = subject.train.factors is not None
+    make = regressors.factor_reader if of_factors else regressors.attribute_reader
+    (known, names), (judged, _) = map(steering.labels, (subject.train, subject.validation))
+    varying = np.flatnonzero((known.std(axis=0) > 0) & (judged.std(axis=0) > 0))
+    return make(
+        (subject.train.images, known[:, varying]),
+        (subject.validation.images, judged[:, varying]),
+        [names[i] for i in varying],
+        subject.context_mask(hole, 1)[0],
+    )
+
+
+def _hole(report: Report, key: str, found: Traversal, axes: int) -> None:
+    """Of the best axes under one hole, picked on validation pictures."""
+    best = found.best(BEST, axes)
+    factor = found.control.factor[best]
+    pairs = list(zip(best, factor, strict=True))
+    follows = np.mean([found.correlations(*pair) for pair in pairs], axis=0)
+    report.add(f"{key}/correlation", follows, better="higher", keep=True)
+    changes = np.stack([found.changes(*pair) for pair in pairs], axis=1)  # (N, best, F)
+    own = np.take_along_axis(changes, factor[None, :, None], axis=2)
+    report.add(f"{key}/effect", own.mean(axis=(1, 2)), unit="sd", better="higher", keep=True)
+    alive = ~found.control.dead[best]
+    least = found.reader.resolution / found.reader.spread
+
+    def outside(rows: np.ndarray) -> Any:
+        moved = np.sqrt(np.square(rows).mean(axis=0))
+        return np.nanmean(control.outside(moved, factor[alive], least))
+
+    if alive.any():
+        report.add(f"{key}/outside", changes[:, alive], outside, better="lower")
+
+
+def _global(subject: Subject, report: Report, found: dict[str, Traversal], axes: int) -> None:
+    """What the best axis of each global factor does under Figure 7's holes.
+
+    Factors are those read under both, and each hole has its own best axes: neither what can be read
+    nor what was picked makes the difference.
+    """
+    large = [hole for hole in LARGE if hole in found]
+    shared = set.intersection(
+        *(set(found[hole].reader.names) for hole in large), _everywhere(subject)
+    )
+    for hole in large if shared else ():
+        traversal, rows = found[hole], []
+        for name in sorted(shared):
+            factor = traversal.reader.names.index(name)
+            axis = int(np.abs(traversal.control.validation[:axes, factor]).argmax())
+            rows.append(traversal.changes(axis, factor)[:, factor])
+        effect = np.mean(rows, axis=0)
+        report.add(f"control/global/{hole}/effect", effect, unit="sd", better="higher", keep=True)
+
+
+def _everywhere(subject: Subject) -> set[str]:
+    """Global factors: those of the whole face or picture, which both of its halves show."""
+    if subject.dataset == "procedural_faces":
+        return {each.name for each in procedural_faces.FACTORS if _takes_both_halves(each.region)}
+    try:
+        return set(_reader(subject, "top_half").names)
+    except Illegible:
+        return set()
+
+
+def _takes_both_halves(region: tuple[int, int, int, int]) -> bool:
+    """A quarter of each. Glasses, which come next, take a sixth of the upper one."""
+    top, bottom, left, right = region
+    shown = np.zeros((32, 32))
+    shown[top:bottom, left:right] = 1
+    return bool(shown[:16].mean() >= 0.25 and shown[16:].mean() >= 0.25)
+
+
+def _additivity(subject: Subject, report: Report, mouth: Traversal, axes: int) -> None:
+    """The best axes of the mouth moved to an end of their intervals, one by one and together."""
+    best = [i for i in mouth.best(MOVED_TOGETHER, axes) if not mouth.control.dead[i]]
+    if len(best) < MOVED_TOGETHER:
+        return
+    ends = mouth.control.interval[best]
+    # The end that is farther away: one that acts in one direction only has its other end near 0.
+    far = ends[np.arange(len(best)), np.abs(ends).argmax(axis=1)]
+
+    def ways(mean: np.ndarray) -> np.ndarray:
+        """As inferred, each alone, all together."""
+        z = np.tile(mean, (len(best) + 2, 1))
+        z[np.arange(len(best)) + 1, best] = far
+        z[-1, best] = far
+        return z
+
+    images = subject.test.images[: subject.settings.control_images]
+    what = "mouth, latents moved together"
+    rows = steering.readings(subject, images, "mouth", mouth.reader, ways, what)  # (N, K, F)
+
+    def statistic(rows: np.ndarray) -> float:
+        alone = np.moveaxis(rows[:, 1:-1], 1, 0)
+        return control.additivity(rows[:, 0], alone, rows[:, -1], mouth.reader.spread)
+
+    report.add("control/additivity", rows, statistic, better="higher")
+
+
+def _latents(
+    subject: Subject, report: Report, found: dict[str, Traversal], measured: list[Latent]
+) -> None:
+    """Counts, the entries of latents.json, and a table of every latent under its best hole."""
+    merged, holes = steering.joined(found)
+    is_axis = np.array([each.dimension is not None for each in measured])
+    one_sided = np.array([found[hole].one_sided(row) for row, hole in enumerate(holes)])
+    local = {hole: each for hole, each in found.items() if hole in LOCAL}
+    counts = {
+        "axes/count": merged.steers & is_axis,
+        "directions/count": merged.steers & ~is_axis,
+        "one_sided": merged.steers & is_axis & one_sided,
+    }
+    if local:
+        counts["axes/local_count"] = steering.joined(local)[0].steers & is_axis
+    for name, which in counts.items():
+        report.add_number(f"control/{name}", int(which.sum()))
+    subject.entries = control.entries(merged, measured)
+    named = {each.dimension: each.name for each in subject.entries}
+    report.about["latents"] = [
+        {"name": named[each.dimension] if is_axis[row] else each.name}
+        | {"kind": "axis" if is_axis[row] else "direction", "dimension": each.dimension}
+        | _said(merged, row, holes[row], bool(one_sided[row]))
+        for row, each in enumerate(measured)
+    ]
+
+
+def _said(merged: Control, row: int, hole: str, one_sided: bool) -> dict[str, Any]:
+    """Of the dead, nothing but that they are."""
+    if merged.dead[row]:
+        return {"dead": True}
+    factor = merged.factor[row]
+    numbers = {
+        "correlation": merged.correlation[row, factor],
+        "next": merged.next_best[row],
+        "margin": merged.margin[row],
+        "effect": merged.effect[row, factor],
+        "outside": merged.outside[row],
+    }
+    return {
+        "dead": False,
+        "mask": hole,
+        "factor": merged.names[factor],
+        "interval": merged.interval[row].tolist(),
+        "one_sided": one_sided,
+        "steers": bool(merged.steers[row]),
+    } | {name: round(float(number), 4) for name, number in numbers.items()}

@@ -1,0 +1,74 @@
+"""Bits/dim of held-out holes, and for stage one of whole images; what the own z is worth.
+
+Bits/dim are averaged over images, each by the values of its own hole. A shuffled z is that of the
+next image: what is lost with it is what an image's own latents say.
+"""
+
+import math
+
+import numpy as np
+
+from csi_tf import likelihood, logs
+from csi_tf.evaluation.encoding import BATCH, pm1
+from csi_tf.evaluation.report import Report
+from csi_tf.evaluation.subject import Subject
+
+WHOLE = "whole"
+
+
+def measure(subject: Subject, report: Report) -> None:
+    names = [*subject.settings.mask_names]
+    if subject.stage == "stage1":
+        names.append(WHOLE)
+    with logs.reports("likelihood", unit="masks") as tell:
+        for done, name in enumerate(names, 1):
+            _measure(subject, report, name)
+            tell(done, len(names))
+
+
+def _measure(subject: Subject, report: Report, name: str) -> None:
+    images, whole = subject.pictures, name == WHOLE
+    mask = subject.context_mask(subject.config.masks.mask if whole else name, len(images))
+    scored = np.ones_like(mask) if whole else 1 - mask
+    values = 3 * math.log(2) * scored.sum((1, 2, 3))
+    nats, shuffled, log_ratio = _nats(subject, images, mask, scored)
+    bits = -nats / values
+    given = "bits_per_dim" if whole else "given_z"
+    key, unit = f"likelihood/{name}/", "bits/dim"
+    report.add(key + given, bits[0], unit=unit, better="lower", keep=True)
+    if not subject.has_latents:
+        return
+    # Importance weights belong to log p(x); given the context q is part of the model.
+    terms = nats + (log_ratio if whole else 0.0)
+    averaged = -(np.logaddexp.reduce(terms, axis=0) - math.log(len(terms))) / values
+    name = "importance" if whole else "averaged"
+    report.add(key + name, averaged, unit=unit, better="lower", keep=True)
+    gained = -shuffled / values - bits[0]
+    report.add(key + "bits_of_z", gained, unit=unit, better="higher", keep=True)
+
+
+def _nats(
+    subject: Subject, images: np.ndarray, mask: np.ndarray, scored: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K, N) of each draw of z, (N,) with the next image's z, (K, N) log p(z) - log q(z)."""
+    model, draws = subject.model, subject.settings.posterior_draws
+    found: list[tuple[np.ndarray, ...]] = []
+    # No last batch of one image, whose next image it would be itself
+    starts = [start for start in range(0, len(images), BATCH) if len(images) - start > 1]
+    for start, end in zip(starts, [*starts[1:], len(images)], strict=True):
+        x, m = pm1(images[start:end]), mask[start:end]
+        weights = scored[start:end, ..., 0]
+
+        def nats(z: np.ndarray | None, x: np.ndarray = x, m: np.ndarray = m,
+                 weights: np.ndarray = weights) -> np.ndarray:  # fmt: skip
+            pixels = np.asarray(model.pixel_log_prob(x, m, z))
+            return (pixels * weights).sum((1, 2), dtype=np.float64)
+
+        if not subject.has_latents:
+            found.append((nats(None)[None], np.zeros(len(x)), np.zeros((1, len(x)))))
+            continue
+        z, log_ratio = likelihood.draws(model, x, m, draws, subject.seed("likelihood"))
+        own = np.stack([nats(each) for each in z])
+        found.append((own, nats(np.roll(z[0], 1, axis=0)), log_ratio))
+    own, shuffled, log_ratio = zip(*found, strict=True)
+    return np.concatenate(own, 1), np.concatenate(shuffled), np.concatenate(log_ratio, 1)

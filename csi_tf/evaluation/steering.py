@@ -1,0 +1,224 @@
+"""Latents moved through their range under a hole, and what a reader sees in the completions.
+
+Of one picture all completions have the same noise, so that only the latents differ.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from csi_tf import latent_statistics, logs, noise
+from csi_tf.data.base import ImageArrays
+from csi_tf.errors import RunFailed
+from csi_tf.evaluation import control
+from csi_tf.evaluation.control import Control
+from csi_tf.evaluation.encoding import encode, pm1
+from csi_tf.evaluation.regressors import Reader
+from csi_tf.evaluation.subject import Subject
+from csi_tf.latents import Latent
+from csi_tf.model import CSIModel
+from pixel_cnn_pp import sampling
+
+# Directions beyond the paper cost as much as axes do; these are half as many as its 32 axes.
+DIRECTIONS = 16
+# A regression on 32 latents explains .03 of a factor that 1,024 images' codes know nothing of.
+EXPLAINED = 0.1
+# Of the two halves of its range, a latent that acts in one direction only does this part in one.
+ONE_SIDED = 0.25
+
+# The posterior mean (D,) of a picture -> the ways in which it is to be completed (K, D).
+Ways = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Traversal:
+    """Readings (L, N, V, F) under one hole, of L latents set to V values in N pictures."""
+
+    reader: Reader
+    values: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    control: Control
+
+    def sign(self, latent: int, factor: int) -> float:
+        """Whether the factor rises with the latent or falls."""
+        return -1.0 if self.control.validation[latent, factor] < 0 else 1.0
+
+    def correlations(self, latent: int, factor: int) -> np.ndarray:
+        """(N,) of test pictures, in the direction found on validation pictures."""
+        found = control.rank_correlation(self.test[latent], self.reader.resolution)
+        return self.sign(latent, factor) * found[:, factor]
+
+    def changes(self, latent: int, factor: int) -> np.ndarray:
+        """(N, F) over the interval that is of use for the factor, in standard deviations."""
+        sign = self.sign(latent, factor)
+        response = sign * self.validation[latent].mean(axis=0)[:, factor]
+        first, last = control.useful(response, self.values)
+        moved = self.test[latent, :, last] - self.test[latent, :, first]
+        return sign * moved / self.reader.spread
+
+    def one_sided(self, latent: int) -> bool:
+        """Whether one half of the range does nothing, or the opposite."""
+        factor = self.control.factor[latent]
+        response = self.test[latent].mean(axis=0)[:, factor] * self.sign(latent, factor)
+        middle = np.interp(np.median(self.values), self.values, response)
+        halves = middle - response[0], response[-1] - middle
+        return bool(min(halves) < ONE_SIDED * max(halves))
+
+    def strength(self) -> np.ndarray:
+        """(L, 2) how well each latent's factor follows on validation pictures, and how far.
+
+        The first to two digits, as factors are chosen.
+        """
+        rows, factor = np.arange(len(self.validation)), self.control.factor
+        follows = np.abs(self.control.validation[rows, factor]).round(2)
+        reach = np.ptp(self.validation.mean(axis=1), axis=1) / self.reader.spread
+        return np.stack([follows, reach[rows, factor]], axis=1)
+
+    def best(self, count: int, among: int) -> list[int]:
+        """The strongest of the first `among` latents."""
+        follows, reach = self.strength()[:among].T
+        return np.lexsort((reach, follows))[::-1][:count].tolist()
+
+
+def traverse(
+    subject: Subject, hole: str, reader: Reader, measured: Sequence[Latent], values: np.ndarray
+) -> Traversal:
+    count = subject.settings.control_images
+    vectors = np.array([each.direction for each in measured])
+
+    def ways(mean: np.ndarray) -> np.ndarray:
+        """z + (a - z.v) v for each latent and each value."""
+        steps = values - (vectors @ mean)[:, None]
+        return (mean + steps[..., None] * vectors[:, None]).reshape(-1, len(mean))
+
+    def moved(arrays: ImageArrays, name: str) -> np.ndarray:
+        what = f"{hole}, {name} pictures"
+        found = readings(subject, arrays.images[:count], hole, reader, ways, what)
+        return np.moveaxis(found.reshape(len(found), len(measured), len(values), -1), 0, 1)
+
+    validation, test = moved(subject.validation, "validation"), moved(subject.test, "test")
+    scale = reader.names, reader.resolution, reader.spread
+    found = control.measure(validation, test, values, *scale)
+    return Traversal(reader, values, validation, test, found)
+
+
+def readings(
+    subject: Subject, images_u8: np.ndarray, hole: str, reader: Reader, ways: Ways, what: str
+) -> np.ndarray:
+    """(N, K, F) of pictures completed with z in each of K ways."""
+    mask = subject.context_mask(hole, 1)
+    seed, batch = subject.seed("control"), subject.settings.batch
+    means = encode(subject.model, images_u8, mask, seed).mean
+    found = []
+    with logs.reports(what, unit="pictures") as report:
+        for done, (image, mean) in enumerate(zip(images_u8, means, strict=True), 1):
+            drawn = completions(subject.model, image[None], mask, ways(mean), seed, batch)
+            found.append(reader(drawn))
+            report(done, len(images_u8))
+    return np.stack(found)
+
+
+def completions(
+    model: CSIModel,
+    image_u8: np.ndarray,
+    mask: np.ndarray,
+    z: np.ndarray,
+    seed: int,
+    batch: int,
+) -> np.ndarray:
+    """uint8 (K, H, W, 3): one picture (1, H, W, 3) completed with each z (K, D), truncated at 1.
+
+    `csi_tf.inpaint` would also score what it draws, which takes about as long as drawing it.
+    """
+    image = pm1(image_u8)
+    told = model.conditioning(image, mask) or ()  # with None in place of what z says
+    key = noise.keys(seed, image, mask)[0]
+    # Equal batches, the last one filled up: another size would be compiled anew.
+    share = -(-len(z) // -(-len(z) // batch))
+    pictures = []
+    for start in range(0, len(z), share):
+        part = np.take(z, np.arange(start, start + share), axis=0, mode="clip")
+        y_z = model.decode(part.astype(np.float32))
+        maps = tuple(y_z if each is None else np.repeat(each, share, axis=0) for each in told)
+        known, holes = np.repeat(image, share, axis=0), np.repeat(mask, share, axis=0)
+        drawn = sampling.sample(model.forward, known, holes, maps, np.full(share, key), 1.0)
+        if not np.isfinite(drawn).all():
+            raise RunFailed(
+                "the model predicts NaN or infinity: its weights are damaged; evaluate another"
+                " checkpoint."
+            )
+        pictures.append(np.rint((drawn + 1) * 127.5).astype(np.uint8))
+    return np.concatenate(pictures)[: len(z)]
+
+
+def directions(subject: Subject, legible: Sequence[str]) -> list[Latent]:
+    """Beyond the paper: of most variance, and regressions of what can be read.
+
+    Half of the places are for the regressions that explain most of their factor, if they do at all.
+    """
+    images = subject.train.images[: subject.settings.encoded_images]
+    codes = encode(subject.model, images, 1.0, subject.seed("control"))
+    active = codes.mean.var(axis=0) > latent_statistics.ACTIVE_VARIANCE
+    if not active.any():
+        return []
+    # What an idle latent holds is noise, and as wide as anything.
+    mean, z = (np.where(active, each, 0.0) for each in (codes.mean, codes.z))
+    values, names = labels(subject.train)
+    wanted = [n for n in legible if values[: len(mean), names.index(n)].std() > 0]
+    truth = values[: len(mean), [names.index(n) for n in wanted]]
+    fitted = control.regression_directions(mean, truth, wanted)
+    explained = [
+        np.corrcoef(mean @ each.direction, column)[0, 1] ** 2
+        for each, column in zip(fitted, truth.T, strict=True)
+    ]
+    told = [i for i in np.argsort(explained)[::-1] if explained[i] >= EXPLAINED]
+    kept = [fitted[i] for i in told[: DIRECTIONS // 2]]
+    count = min(int(active.sum()), DIRECTIONS - len(kept))
+    return [*control.principal_directions(z, count), *kept]
+
+
+def labels(arrays: ImageArrays) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Factors, or where they are unknown attributes, (N, F) and their names."""
+    if arrays.factors is not None:
+        return arrays.factors, arrays.factor_names
+    if arrays.attributes is not None:
+        return arrays.attributes, arrays.attribute_names
+    raise ValueError(
+        "control is read from pictures by what is known of others, and the data set has neither"
+        " factors nor attributes: leave control out of --parts, or take a --dataset that has them"
+    )
+
+
+def joined(found: Mapping[str, Traversal]) -> tuple[Control, list[str]]:
+    """Each latent as measured under the hole where it is strongest, and the name of that hole."""
+    parts = list(found.values())
+    names = tuple(dict.fromkeys(name for each in parts for name in each.reader.names))
+    columns = [[names.index(name) for name in each.reader.names] for each in parts]
+    follows, reach = np.moveaxis(np.array([each.strength() for each in parts]), -1, 0)
+    place = np.lexsort((reach, follows), axis=0)[-1]  # (L,)
+
+    def picked(name: str) -> np.ndarray:
+        return np.array([getattr(parts[p].control, name)[row] for row, p in enumerate(place)])
+
+    def wide(name: str) -> np.ndarray:
+        """With 0 for what cannot be read under the hole."""
+        rows = np.zeros((len(place), len(names)))
+        for row, p in enumerate(place):
+            rows[row, columns[p]] = getattr(parts[p].control, name)[row]
+        return rows
+
+    merged = Control(
+        names=names,
+        factor=np.array([columns[p][i] for p, i in zip(place, picked("factor"), strict=True)]),
+        correlation=wide("correlation"),
+        validation=wide("validation"),
+        margin=picked("margin"),
+        interval=picked("interval"),
+        effect=wide("effect"),
+        moved=wide("moved"),
+        outside=picked("outside"),
+        dead=picked("dead"),
+    )
+    return merged, [list(found)[p] for p in place]

@@ -1,0 +1,184 @@
+"""The model that is evaluated, the images it is evaluated on, and the completions it draws."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csi_tf import checkpoints, data, loading, logs, masks, randomness
+from csi_tf.config import Config
+from csi_tf.data.base import ImageArrays
+from csi_tf.errors import RunFailed
+from csi_tf.evaluation import proxy
+from csi_tf.evaluation.proxy import Features
+from csi_tf.evaluation.settings import OF_HOLES, PARTS, Evaluation
+from csi_tf.inpaint import Completions, inpaint
+from csi_tf.latents import Latent
+from csi_tf.model import CSIModel
+
+
+@dataclass(eq=False)
+class Subject:
+    """`test` is reported on; `validation`, disjoint from it, is what choices are made on."""
+
+    settings: Evaluation
+    path: Path  # the model file
+    model: CSIModel
+    config: Config  # that the model was trained with
+    info: dict[str, Any]  # what else its file says
+    dataset: str
+    test: ImageArrays
+    validation: ImageArrays
+    cache: Path | None = None  # where what takes long to fit may be kept
+    entries: list[Latent] = field(default_factory=list)  # found by control, for latents.json
+    _drawn: dict[Any, Completions] = field(default_factory=dict)
+
+    @cached_property
+    def train(self) -> ImageArrays:
+        """The first training images, for readers, baselines and what is memorised."""
+        return data.arrays(
+            self.dataset,
+            "train",
+            self.model.size,
+            data_dir=self._data_dir,
+            limit=self.settings.train_images,
+        )
+
+    @property
+    def stage(self) -> str:
+        return str(self.info["stage"])
+
+    @property
+    def images_seen(self) -> int:
+        """In training, of both stages where there are two."""
+        return int(self.info.get("images_seen", 0) + self.info.get("images_before", 0))
+
+    @property
+    def train_count(self) -> int:
+        """How many images the model was trained on, which MI and TC are estimated for."""
+        return int(self.info.get("training_images", len(self.train)))
+
+    @property
+    def _data_dir(self) -> str | None:
+        return self.settings.data_dir or self.config.data.data_dir
+
+    @cached_property
+    def pictures(self) -> np.ndarray:
+        """The test images that holes are filled in, uint8."""
+        return self.test.images[: self.settings.images]
+
+    @cached_property
+    def features(self) -> Features | None:
+        """What KID and FID are taken of; without them, which is said, there is no KID and FID."""
+        if self.settings.features == "inception":
+            return proxy.inception()
+        try:
+            return proxy.features(self.train, self.validation, self.seed("features"), self.cache)
+        except RunFailed as error:
+            logs.say(f"KID and FID are left out: {error}")
+            return None
+
+    @property
+    def has_latents(self) -> bool:
+        return self.model.encoder is not None
+
+    def seed(self, purpose: str) -> int:
+        return randomness.fold(self.settings.seed, "evaluation/" + purpose) % 2**31
+
+    def context_mask(self, name: str, count: int) -> np.ndarray:
+        """(count, H, W, 1): a box, or as many draws of a law, the same whatever the model."""
+        return masks.sample(name, count, self.model.size, self.seed("masks"))
+
+    def completions(self, mask: str, truncation: float | None = 1.0) -> Completions:
+        """Of `pictures`, drawn once however many parts look at them."""
+        key = mask, truncation
+        if key not in self._drawn:
+            count, samples = len(self.pictures), self.settings.num_samples
+            said = "none" if truncation is None else f"{truncation:g}"
+            with logs.reports(f"{mask}, truncation {said}") as report:
+                self._drawn[key] = inpaint(
+                    self.model,
+                    self.pictures,
+                    self.context_mask(mask, count),
+                    samples,
+                    seed=self.seed("completions"),
+                    truncation=truncation,
+                    batch=self.settings.batch,
+                    progress=report,
+                )
+        return self._drawn[key]
+
+
+def parts(settings: Evaluation, subject: Subject) -> tuple[str, ...]:
+    """Those that can be measured of the model; ValueError if one that was asked for cannot."""
+    lacking: dict[str, str] = {}
+    if subject.stage == "stage1" and not settings.clamped:
+        why = (
+            "needs a model of stage two, and this one is of stage one: train it with --mode=stage2"
+            f" --stage1={subject.path.parent}, or evaluate stage one with its context clamped by"
+            " --clamped"
+        )
+        lacking |= dict.fromkeys(OF_HOLES, why)
+    if subject.stage != "stage1":
+        lacking["reconstruction"] = "is of models of stage one: evaluate the run's stage one"
+    if not subject.has_latents:
+        why = "needs latents, and this model was trained with --nolatents"
+        lacking |= dict.fromkeys(("latents", "reconstruction", "control", "wide_z"), why)
+    elif subject.test.factors is None and subject.test.attributes is None:
+        lacking["control"] = (
+            f"is read from pictures by what is known of others, and {subject.dataset} has neither"
+            " factors nor attributes: take a --dataset that has them"
+        )
+    for name in settings.chosen or ():
+        if name in lacking:
+            raise ValueError(f"part {name} {lacking[name]}")
+    return tuple(name for name in settings.chosen or PARTS if name not in lacking)
+
+
+def open_subject(settings: Evaluation) -> Subject:
+    path = loading.find(settings.model)
+    info = checkpoints.read(path)[1]
+    model = loading.load(path)
+    config = loading.settings(path, info)
+    dataset = settings.dataset or config.data.dataset
+    data_dir = settings.data_dir or config.data.data_dir
+    least = max(settings.images, settings.control_images)
+    most = max(least, settings.encoded_images)
+    parts = held_out(dataset, data_dir, model.size, most, least)
+    return Subject(settings, path, model, config, info, dataset, *parts)
+
+
+def held_out(
+    dataset: str, data_dir: str | None, size: int, most: int, least: int
+) -> tuple[ImageArrays, ImageArrays]:
+    """Test and validation images: two splits, or one cut in two where there is only one."""
+    names = data.splits(dataset, data_dir)
+
+    def read(split: str, limit: int | None) -> ImageArrays:
+        return data.arrays(dataset, split, size, data_dir=data_dir, limit=limit)
+
+    if {"validation", "test"} <= {*names}:
+        return read("test", most), read("validation", most)
+    whole = read(data.held_out_split(dataset, data_dir), None)
+    half = len(whole) // 2
+    if half < least:
+        raise ValueError(
+            f"{dataset} holds out {len(whole)} images, too few for {least} to report on"
+            " and as many to make choices on: lower --images and --control_images, or hold out more"
+        )
+    return _rows(whole, 0, min(half, most)), _rows(whole, half, min(len(whole), half + most))
+
+
+def _rows(arrays: ImageArrays, first: int, end: int) -> ImageArrays:
+    def cut(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else values[first:end]
+
+    return ImageArrays(
+        arrays.images[first:end],
+        cut(arrays.attributes),
+        arrays.attribute_names,
+        cut(arrays.factors),
+        arrays.factor_names,
+    )

@@ -1,0 +1,1 @@
+"""The paper from beginning to end: models, measures, figures, claims."""

@@ -1,0 +1,241 @@
+"""claims.json, which holds what a reproduction found, and the page that is written from several.
+
+--mode=ledger --claims=A.json,B.json --output=docs writes docs/results.md; it needs the files only.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from csi_tf import files
+from csi_tf.config import Config
+from csi_tf.evaluation.report import said
+from csi_tf.reproduce.claims import Judged
+from csi_tf.reproduce.evidence import Reports
+from csi_tf.reproduce.settings import Ledger
+from csi_tf.reproduce.tables import spoken, tables
+
+CLAIMS, PAGE = "claims.json", "results.md"
+FORMAT = 1
+
+_INTRODUCTION = """\
+# What holds of the paper's claims
+
+Written by the program from what it measured; `python run.py --mode=reproduce` measures it anew.
+
+For each claim: what the paper says in our words, the numbers that decide it, and a verdict. A check
+**holds** if the 95% interval of the difference lies wholly on the side that is claimed, it **does
+not hold** if it lies wholly on the other, and it is **undecided** otherwise; the bounds and this
+rule were fixed in the code before the models were trained. A claim with several checks holds if all
+of them do, and one that does not hold decides. Models that are compared have seen equally many
+images in training.
+
+Intervals are over test images, not over training seeds: each model was trained once, and another
+seed may give other numbers. Numbers in parentheses are the ends of the interval. proxy-KID is on
+features of a small classifier of our own; it cannot be compared with other KIDs.
+"""
+
+
+def record(
+    reports: Reports, judged: Sequence[Judged], config: Config, about: dict[str, str]
+) -> dict[str, Any]:
+    """What the page needs to know of one reproduction; paths on this machine left out."""
+    return {
+        "format": FORMAT,
+        "about": {
+            "dataset": _placeless(config.data.dataset),
+            "seed": config.run.seed,
+            "toy_size": config.run.smoke,
+            "command": command(config),
+            "models": {
+                name: each.about.get("images_seen_in_all") for name, each in reports.items()
+            },
+            **about,
+        },
+        "claims": [
+            {
+                "key": each.claim.key,
+                "statement": each.claim.statement,
+                "where": each.claim.where,
+                "verdict": each.verdict,
+                "checks": [asdict(evidence) for evidence in each.evidence],
+            }
+            for each in judged
+        ],
+        "tables": tables(reports),
+    }
+
+
+def command(config: Config) -> str:
+    """That the reproduction is asked for by: every setting that is not the default."""
+    words = ["python run.py --mode=reproduce --run_dir=DIR"]
+    for group in fields(config):
+        values = getattr(config, group.name)
+        for each in fields(values):
+            value = getattr(values, each.name)
+            if each.name in ("mode", "run_dir", "preset") or value == each.default:
+                continue
+            if isinstance(value, bool):
+                words.append(f"--{'' if value else 'no'}{each.name}")
+            elif value is None or isinstance(value, str):
+                words.append(f"--{each.name}={_placeless(value or 'none')}")
+            else:
+                words.append(f"--{each.name}={value:g}")
+    return " ".join(words)
+
+
+def save(found: dict[str, Any], directory: Path) -> None:
+    """claims.json and results.md of one reproduction."""
+    files.write(directory / CLAIMS, (json.dumps(found, indent=1) + "\n").encode())
+    files.write(directory / PAGE, page([found]).encode())
+
+
+def run(settings: Ledger, directory: Path) -> None:
+    """--mode=ledger"""
+    write([Path(name) for name in settings.files], directory / PAGE)
+    print(f"Results: {directory / PAGE}")
+
+
+def write(claims: Sequence[Path], output: Path) -> None:
+    files.write(output, page([_read(path) for path in claims]).encode())
+
+
+def page(found: Sequence[dict[str, Any]]) -> str:
+    """Markdown of one reproduction or of several, on other data say."""
+    labels = _labels(found)
+    parts = [_INTRODUCTION, *_reproductions(found, labels), *_summary(found, labels)]
+    for claim in found[0]["claims"]:
+        parts += _claim(claim["key"], found, labels)
+    for each, label in zip(found, labels, strict=True):
+        parts += _tables(each, label)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with files.explained(f"cannot read {path}"):
+        text = path.read_text("utf-8")
+    try:
+        found = json.loads(text)
+        if found["format"] == FORMAT:
+            return dict(found)
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise ValueError(
+        f"{path} is no {CLAIMS} of this version: run --mode=reproduce again in its directory"
+    )
+
+
+def _labels(found: Sequence[dict[str, Any]]) -> list[str]:
+    names = [each["about"]["dataset"] for each in found]
+    if len({*names}) == len(names):
+        return names
+    return [f"{name}, {number}" for number, name in enumerate(names, 1)]
+
+
+def _reproductions(found: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[str]:
+    lines = ["## What was trained", ""]
+    for each, label in zip(found, labels, strict=True):
+        about = each["about"]
+        warning = " At toy size, to try the program out: its numbers mean nothing."
+        lines += [
+            f"**{label}**: seed {about['seed']}, version {about['version']}, commit"
+            f" {about['commit'] or 'unknown'}, {about['machine']}."
+            + (warning if about["toy_size"] else ""),
+            "",
+            f"    {about['command']}",
+            "",
+            "Images seen in training, both stages together: "
+            + ", ".join(f"{count:,} {names}" for count, names in _by_count(about["models"]))
+            + ".",
+            "",
+        ]
+    return lines
+
+
+def _by_count(models: dict[str, int | None]) -> list[tuple[int, str]]:
+    counts = sorted({count or 0 for count in models.values()}, reverse=True)
+    return [
+        (count, "by " + ", ".join(name for name, own in models.items() if (own or 0) == count))
+        for count in counts
+    ]
+
+
+def _summary(found: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[str]:
+    lines = ["## Verdicts", "", *_head(["claim", "in the paper", *labels])]
+    verdicts = [{claim["key"]: claim["verdict"] for claim in each["claims"]} for each in found]
+    for claim in found[0]["claims"]:
+        own = [each.get(claim["key"], "not measured") for each in verdicts]
+        link = f"[{claim['statement']}](#{claim['key']})"
+        lines.append(_line([link, claim["where"], *(_loud(verdict) for verdict in own)]))
+    return [*lines, ""]
+
+
+def _claim(key: str, found: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[str]:
+    own = [next((claim for claim in each["claims"] if claim["key"] == key), None) for each in found]
+    first = own[0]
+    assert first is not None
+    verdicts = [
+        f"{label}: {_loud(claim['verdict'])}"
+        for label, claim in zip(labels, own, strict=True)
+        if claim is not None
+    ]
+    lines = [
+        f"### {key}",
+        "",
+        f"{first['statement']} ({first['where']})",
+        "",
+        "; ".join(verdicts) + ".",
+        "",
+        *_head(["measured", "data", "one", "claimed", "other", "difference", "verdict"]),
+    ]
+    reasons: list[str] = []
+    for label, claim in zip(labels, own, strict=True):
+        for check in claim["checks"] if claim is not None else ():
+            what, verdict = check["statistic"], _loud(check["verdict"])
+            lines.append(_line([what, label, *_cells(check), verdict]))
+            if check["reason"]:
+                reasons.append(f"- Not measured with {label}: {check['reason']}.")
+    return [*lines, "", *dict.fromkeys(reasons), *([""] if reasons else [])]
+
+
+def _cells(check: dict[str, Any]) -> list[str]:
+    relation = {">": "above", "<": "below"}[check["relation"]]
+    if check["by"]:
+        sign = "+" if check["by"] > 0 else "-"
+        relation += f" ({sign} {said(abs(check['by']))})"
+    if check["first"] is None:
+        return ["-", relation, "-", "-"]
+    first, second = (f"{check[side]['name']}: {_span(check[side])}" for side in ("first", "second"))
+    return [first, relation, second, _span(check["difference"])]
+
+
+def _span(number: dict[str, Any]) -> str:
+    return spoken(number["value"], number["low"], number["high"])
+
+
+def _tables(found: dict[str, Any], label: str) -> list[str]:
+    lines = []
+    for table in found["tables"]:
+        lines += [f"## {table['title']} ({label})", "", *_head(table["columns"])]
+        lines += [*map(_line, table["rows"]), ""]
+    return lines
+
+
+def _head(columns: Sequence[str]) -> list[str]:
+    return [_line(columns), "|" + "---|" * len(columns)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _loud(verdict: str) -> str:
+    return verdict if verdict == "not measured" else f"**{verdict}**"
+
+
+def _placeless(text: str) -> str:
+    """Without the folders of this machine."""
+    return re.sub(r"(^|:)[^:,]*/", r"\1", text)

@@ -1,0 +1,262 @@
+"""--mode=reproduce: from nothing to the paper's models, measures, figures and claims.
+
+What is done is kept and skipped, whatever stopped it: each training goes on from its checkpoint,
+each evaluation from its last part.
+"""
+
+import gc
+import logging
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from csi_tf import data, files, logs, provenance, training, workers
+from csi_tf import learner as learners
+from csi_tf.config import Config
+from csi_tf.errors import RunFailed, Stopped, Terminated
+from csi_tf.evaluation import evaluate
+from csi_tf.evaluation import report as reports
+from csi_tf.evaluation.bootstrap import FEWEST
+from csi_tf.evaluation.report import Report, said
+from csi_tf.evaluation.settings import PARTS, Evaluation
+from csi_tf.figures import paper
+from csi_tf.figures.settings import Figures
+from csi_tf.loading import MODEL_FILE
+from csi_tf.reproduce import claims, ledger
+from csi_tf.reproduce.evidence import Evidence, Verdict
+from csi_tf.reproduce.plan import Job, plan, smoke
+
+# What the claims ask of each; completions of variants are not looked at any closer.
+_HOLES = ("likelihood", "pictures", "seam")
+_STAGE_ONE = ("likelihood", "latents", "reconstruction")
+_PARTS = {
+    "csi": tuple(name for name in PARTS if name != "reconstruction"),
+    "one_stage": (*_HOLES, "latents", "control", "wide_z"),
+}
+_SMOKE: dict[str, Any] = {
+    "images": FEWEST, "control_images": 18, "num_samples": 2, "posterior_draws": 2,
+    "encoded_images": 64, "control_values": 3, "train_images": 200, "masks": "bottom_half",
+    "batch": 64,
+}  # fmt: skip
+TIMED_STEPS, TIMED_SECONDS = 5, 10.0
+
+
+@dataclass
+class Reproduction:
+    directory: Path
+    config: Config
+    jobs: tuple[Job, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def place(self, name: str) -> Path:
+        return self.directory / "models" / name
+
+    def model(self, name: str) -> Path:
+        return self.place(name) / MODEL_FILE
+
+
+def run(config: Config, directory: Path) -> None:
+    if workers.task() is not None:
+        raise ValueError("mode reproduce runs in one process: unset TF_CONFIG")
+    learners.prepare(config)
+    # Each model compiles its own step, which TensorFlow takes for one traced too often.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    asked = config
+    if config.run.smoke:
+        config = smoke(config)
+    images = _training_images(config)
+    this = Reproduction(directory, config, plan(config, len(images)))
+    # One precision for all, so that they can be compared
+    begun = next((job for job in this.jobs if this.place(job.name).exists()), this.jobs[0])
+    precise = training._with_precision(config, this.place(begun.name))
+    this = Reproduction(directory, precise, plan(precise, len(images)))
+    try:
+        _announce(this, images)
+        del images
+        for job in this.jobs:
+            _train(this, job)
+        evaluated = _evaluate_all(this)
+        _draw(this)
+    except KeyboardInterrupt as stop:
+        number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        trained = sum(this.model(job.name).exists() for job in this.jobs)
+        raise Stopped(number, f"{trained} of {len(this.jobs)} models") from None
+    judged = [claims.judge(claim, evaluated) for claim in claims.CLAIMS]
+    found = ledger.record(evaluated, judged, asked, provenance.about())
+    ledger.save(found, directory)
+    _show(judged)
+    logs.say(f"Figures: {directory / 'figures'}; all numbers: {directory / ledger.PAGE}")
+    if this.failed:
+        why = "; ".join(f"{name}: {reason}" for name, reason in this.failed.items())
+        raise RunFailed(f"{len(this.failed)} models were not trained, the rest is done: {why}")
+
+
+def _training_images(config: Config) -> np.ndarray:
+    chosen = config.data
+    return data.arrays(
+        chosen.dataset, "train", chosen.image_size, data_dir=chosen.data_dir, limit=chosen.limit
+    ).images
+
+
+def _announce(this: Reproduction, images: np.ndarray) -> None:
+    """The plan, and how long it takes here by a few steps of each kind of job."""
+    missing = [job for job in this.jobs if not this.model(job.name).exists()]
+    if not missing:
+        logs.say(f"All {len(this.jobs)} models are trained")
+        return
+    logs.say("Timing a few steps of each kind of model ...")
+    kinds = {_kind(job): job for job in missing}
+    with logs.progress(len(kinds), description="timing", unit="kinds") as bar:
+        seconds = {}
+        for kind, job in kinds.items():
+            seconds[kind] = _seconds_per_image(job, images)
+            bar.advance()
+    table = Table("model", "stage", "starts from", "images", "time here")
+    whole = 0.0
+    for job in this.jobs:
+        is_missing = job in missing
+        left = seconds[_kind(job)] * job.images if is_missing else 0.0
+        whole += left
+        time_ = logs.duration(left) if is_missing else "trained"
+        table.add_row(job.name, job.stage, job.needs or "", f"{job.images:,}", time_)
+    Console().print(table)
+    logs.say(
+        f"Training takes about {logs.duration(whole)} on this machine, and what is then measured"
+        " and drawn comes on top. It can be stopped at any time; the same command goes on."
+    )
+
+
+def _kind(job: Job) -> tuple[str, str, bool]:
+    """Jobs of one kind take equally long for an image."""
+    return job.stage, job.config.model.receptive_field, job.config.model.reverse
+
+
+def _seconds_per_image(job: Job, images: np.ndarray) -> float:
+    steps, size = job.config.optimiser.train_steps or 1, job.config.optimiser.batch_size
+    learner = learners.make(job.config, job.stage, len(images), steps)
+    batch = training._batches(job.config, images).batch(0)
+
+    def step() -> None:
+        np.asarray(learner.step(batch, False)["finite"])  # waits for it
+
+    step()  # which compiles
+    began, done = time.perf_counter(), 0
+    while done < TIMED_STEPS and time.perf_counter() - began < TIMED_SECONDS:
+        step()
+        done += 1
+    return (time.perf_counter() - began) / (done * size)
+
+
+def _train(this: Reproduction, job: Job) -> None:
+    """One that fails, such as an objective that diverges, does not keep the others."""
+    logs.say(f"\n{job.name}: {job.stage}, {job.images:,} images")
+    if job.needs in this.failed:
+        this.failed[job.name] = f"it starts from {job.needs}"
+        return
+    stage1 = None if job.needs is None else this.model(job.needs)
+    try:
+        training.train(job.config, job.stage, this.place(job.name), stage1)
+    except RunFailed as error:
+        this.failed[job.name] = str(error)
+        logs.say(f"{job.name}: {error}")
+    gc.collect()  # its learner and what was compiled for it
+
+
+def _evaluate_all(this: Reproduction) -> dict[str, Report]:
+    """By the names of the models; "info_vae_clamped" is stage one with its context clamped."""
+    found = {}
+    trained = [job for job in this.jobs if job.name not in this.failed]
+    began = time.monotonic()
+    for number, job in enumerate(trained, 1):
+        logs.say(f"\n{job.name}: measuring, {number} of {len(trained)}")
+        parts = _STAGE_ONE if job.stage == "stage1" else _PARTS.get(job.name, _HOLES)
+        found[job.name] = _evaluate(this, job, "evaluation", parts)
+        if job.name == "info_vae":
+            found["info_vae_clamped"] = _evaluate(
+                this, job, "evaluation_clamped", ("pictures", "seam"), clamped=True
+            )
+        if number < len(trained):
+            left = (time.monotonic() - began) / number * (len(trained) - number)
+            logs.say(f"{len(trained) - number} more to measure, about {logs.duration(left)}")
+    return found
+
+
+def _evaluate(
+    this: Reproduction, job: Job, name: str, parts: Sequence[str], clamped: bool = False
+) -> Report:
+    """Without the parts that the data does not allow, such as control where nothing is known."""
+    model, directory = this.model(job.name), this.place(job.name) / name
+    settings = Evaluation(
+        str(model),
+        parts=",".join(parts),
+        clamped=clamped,
+        data_dir=this.config.data.data_dir,
+        overwrite=_is_outdated(directory, model),
+        seed=this.config.run.seed,
+        **(_SMOKE if this.config.run.smoke else {}),
+    )
+    try:
+        return evaluate.run(settings, directory)
+    except ValueError as error:
+        done = Report.read(directory).done if (directory / reports.FILE).exists() else []
+        left = [part for part in parts if part not in done]
+        if len(left) == 0 or len(parts) == 1:
+            raise
+        logs.say(f"{job.name}: {left[0]} is left out: {error}")
+    finally:
+        gc.collect()
+    return _evaluate(this, job, name, [part for part in parts if part != left[0]], clamped)
+
+
+def _is_outdated(directory: Path, model: Path) -> bool:
+    """Whether the model was trained further since it was evaluated."""
+    if not (directory / reports.FILE).exists():
+        return False
+    return Report.read(directory).about.get("sha256") != files.digest(model)
+
+
+def _draw(this: Reproduction) -> None:
+    directory = this.directory / "figures"
+    drawn = [path.stat().st_mtime for path in directory.glob("figure*.png")]
+    models = {path.parent.name: path for path in this.directory.glob(f"models/*/{MODEL_FILE}")}
+    if not any({*needs} <= models.keys() for needs in paper.NEEDS.values()):
+        return
+    if drawn and min(drawn) > max(path.stat().st_mtime for path in models.values()):
+        logs.say(f"figures: drawn before, {directory}")
+        return
+    logs.say("\nDrawing the figures ...")
+    settings = Figures(
+        str(this.directory),
+        data_dir=this.config.data.data_dir,
+        small=this.config.run.smoke,
+        seed=this.config.run.seed,
+    )
+    paper.run(settings, directory)
+
+
+def _show(judged: list[claims.Judged]) -> None:
+    table = Table("claim", "measured", "verdict", show_lines=True)
+    for each in judged:
+        measured = "\n".join(map(_in_short, each.evidence))
+        table.add_row(each.claim.statement, measured, _coloured(each.verdict, each.verdict))
+    Console().print(table)
+
+
+def _in_short(check: Evidence) -> str:
+    if check.first is None or check.second is None:
+        return "[dim]-[/]"
+    by = f" {check.by:+g}" if check.by else ""
+    text = f"{said(check.first.value)} {check.relation} {said(check.second.value)}{by}"
+    return _coloured(text, check.verdict)
+
+
+def _coloured(text: str, verdict: Verdict) -> str:
+    colour = {"holds": "green", "does not hold": "red"}.get(verdict, "dim")
+    return f"[{colour}]{text}[/]"

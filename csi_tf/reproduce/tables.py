@@ -1,0 +1,119 @@
+"""Tables beside the claims: methods side by side, and what the latents of each model hold."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from csi_tf.evaluation.report import said
+from csi_tf.reproduce.claims import ALL, BOXES, LARGE
+from csi_tf.reproduce.evidence import NotMeasured, Of, Reports, number
+
+Table = dict[str, Any]  # title, columns and rows of texts, for JSON
+
+_GROUPS = {
+    "small holes (mouth, eyes, nose)": BOXES,
+    "large holes (center, bottom half, rectangles)": LARGE,
+}
+_METHODS = ("csi", "noreverse", "one_stage", "nolatents")
+_BASELINES = ("linear_gaussian", "mean_fill", "nearest_face", "biharmonic")
+
+# Keys of an evaluation by the heading of their column
+_LATENTS = {
+    "bits/dim": "likelihood/whole/bits_per_dim",
+    "bits of z": "likelihood/whole/bits_of_z",
+    "MI": "latents/mi",
+    "TC": "latents/tc",
+    "active": "latents/active_units",
+    "spread": "latents/aggregate_std_mean",
+    "MMD": "latents/mmd_above_floor",
+    "PSNR": "reconstruction/psnr_first",
+    "sharpness": "reconstruction/sharpness",
+}
+_FACTORS = {
+    "MIG": "latents/mig",
+    "SAP": "latents/sap",
+    "DCI": "latents/dci_disentanglement",
+    "FactorVAE": "latents/factor_vae",
+    "read": "reconstruction/read",
+    "mask in z": "latents/mask_probe",
+}
+
+
+def tables(reports: Reports) -> list[Table]:
+    found = [_methods(reports, title, masks) for title, masks in _GROUPS.items()]
+    found.append(_keyed(reports, "Latents", _LATENTS))
+    found.append(_keyed(reports, "Factors", _FACTORS))
+    found.append(_control(reports))
+    return [table for table in found if table["rows"]]
+
+
+def _methods(reports: Reports, title: str, masks: tuple[str, ...]) -> Table:
+    rows = []
+    for name in _METHODS:
+        bits = [Of(name, f"likelihood/{{}}/{kind}", masks) for kind in ("averaged", "given_z")]
+        pictures = [Of(name, f"pictures/{{}}/{each}", masks) for each in _PICTURES]
+        rows.append([name, *_row(reports, [bits, *([each] for each in pictures)])])
+        rows[-1].append(_first(reports, [Of(name, "seam/1/all")]))
+    for name in _BASELINES:
+        keys = ("bits_per_dim", *_PICTURES, "seam")
+        cells = [[Of("csi", f"baselines/{name}/{{}}/{key}", masks)] for key in keys]
+        rows.append([name, *_row(reports, cells)])
+    columns = ["", "bits/dim", "PSNR", "PSNR of mean", "proxy-KID", "seam (all holes)"]
+    return {"title": f"Methods: {title}", "columns": columns, "rows": _filled(rows)}
+
+
+_PICTURES = ("psnr_first", "psnr_mean_picture", "proxy_kid")
+
+
+def _keyed(reports: Reports, title: str, keys: dict[str, str]) -> Table:
+    rows = [
+        [name, *_row(reports, [[Of(name, key)] for key in keys.values()])]
+        for name in _named(reports)
+    ]
+    return {"title": title, "columns": ["", *keys], "rows": _filled(rows)}
+
+
+def _control(reports: Reports) -> Table:
+    keys = {
+        "steering axes": ("control/axes/count", ()),
+        "directions": ("control/directions/count", ()),
+        "one-sided": ("control/one_sided", ()),
+        "correlation": ("control/{}/correlation", ALL),
+        "effect": ("control/{}/effect", ALL),
+        "outside": ("control/{}/outside", ALL),
+        "additivity": ("control/additivity", ()),
+    }
+    rows = [
+        [name, *_row(reports, [[Of(name, key, masks)] for key, masks in keys.values()])]
+        for name in _named(reports)
+    ]
+    return {"title": "Control", "columns": ["", *keys], "rows": _filled(rows)}
+
+
+def _named(reports: Reports) -> list[str]:
+    return [name for name in reports if not name.endswith("_clamped")]
+
+
+def _row(reports: Reports, cells: Iterable[Sequence[Of]]) -> list[str]:
+    return [_first(reports, each) for each in cells]
+
+
+def _first(reports: Reports, candidates: Sequence[Of]) -> str:
+    """The first that was measured."""
+    for each in candidates:
+        try:
+            found = number(each, reports)
+        except NotMeasured:
+            continue
+        return spoken(found.value, found.low, found.high)
+    return "-"
+
+
+def spoken(value: float, low: float | None, high: float | None) -> str:
+    """A number with its interval."""
+    if low is None or high is None or low == high:
+        return said(value)
+    return f"{said(value)} ({said(low)} to {said(high)})"
+
+
+def _filled(rows: list[list[str]]) -> list[list[str]]:
+    return [row for row in rows if {*row[1:]} != {"-"}]

@@ -1,0 +1,142 @@
+"""--mode=evaluate: the report, its file, and what it says of mistakes."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+import tiny
+from test_loading import export
+
+import run
+from csi_tf import runs
+from csi_tf.evaluation import report as reports
+from csi_tf.evaluation.report import Report
+from csi_tf.evaluation.settings import Evaluation
+
+QUICK = ("--images=10", "--masks=mouth", "--posterior_draws=2", "--encoded_images=64")
+
+
+@pytest.fixture
+def model(tmp_path):
+    export(tmp_path / "model.safetensors", tiny.config("stage1"), "stage1")
+    return tmp_path
+
+
+def evaluate(model, *arguments):
+    return run.main(["run.py", "--mode=evaluate", f"--model={model}", *QUICK, *arguments])
+
+
+def test_a_number_comes_with_its_interval_and_rows():
+    report = Report()
+    report.add("a/b/c", np.arange(20.0), unit="dB", better="higher", keep=True)
+    found = report.measures["a/b/c"]
+    assert (found.estimate, found.images, found.unit) == (9.5, 20, "dB")
+    # The standard error of 20 rows with a standard deviation of 5.8
+    assert 6 < found.low < 8 < 11 < found.high < 13
+    np.testing.assert_array_equal(report.rows("a/b/c"), np.arange(20.0))
+    report.add("a/some", [*np.arange(20.0), math.inf], keep=True)
+    assert report.measures["a/some"].estimate == 9.5
+    with pytest.raises(ValueError, match="a/some was not kept"):
+        report.rows("a/some")
+    report.add("a/ratio", np.ones((10, 2)), lambda r: r[:, 0].sum() / r[:, 1].sum())
+    assert report.measures["a/ratio"].low == 1
+    with pytest.raises(ValueError, match="a/ratio was not kept"):
+        report.rows("a/ratio")
+    with pytest.raises(ValueError, match="9 images"):
+        report.add("a/few", np.ones(9))
+
+
+def test_a_report_comes_back_from_its_file(tmp_path):
+    report = Report({"model": "m"}, ["likelihood"])
+    report.add("a/b/c", np.arange(12.0), keep=True)
+    report.add_number("a/nan", math.nan)
+    report.write(tmp_path)
+    again = Report.read(tmp_path)
+    assert again.measures["a/b/c"] == report.measures["a/b/c"]
+    assert math.isnan(again.measures["a/nan"].estimate)
+    assert (again.about, again.done) == (report.about, report.done)
+    (tmp_path / reports.FILE).write_text('{"measures": 3}')
+    with pytest.raises(ValueError, match="no evaluation of this version"):
+        Report.read(tmp_path)
+
+
+def test_the_table_says_what_is_better():
+    report = Report()
+    report.add("pictures/mouth/psnr", np.arange(12.0), unit="dB", better="higher")
+    (row,) = [line for line in report.table().splitlines() if "psnr" in line]
+    assert row.startswith("| mouth/psnr (more is better) | 5.5 dB | ")
+    assert row.endswith(" | 12 |")
+
+
+def test_two_models_are_compared_image_by_image():
+    rng = np.random.default_rng(0)
+    hard = rng.normal(0, 10, 50)  # what both find hard
+    found = reports.comparison(hard + 1 + rng.normal(0, 0.1, 50), hard)
+    assert 0.9 < found.low < 1 < found.high < 1.1
+    with pytest.raises(ValueError, match="50 and 49 images"):
+        reports.comparison(hard, hard[1:])
+
+
+def test_an_evaluation_goes_on_and_is_never_mixed_with_another(model, capsys):
+    assert evaluate(model, "--parts=likelihood") == 0
+    place = model / "evaluation"
+    first = json.loads((place / "evaluation.json").read_text())
+    assert first["about"]["stage"] == "stage1"
+    assert "--mode=evaluate" in first["about"]["command"]
+    assert "likelihood/whole/importance" in first["measures"]
+    assert "| whole/importance" in (place / "evaluation.md").read_text()
+    assert evaluate(model, "--parts=likelihood,latents") == 0
+    assert "likelihood: measured before" in capsys.readouterr().out
+    second = json.loads((place / "evaluation.json").read_text())
+    assert second["done"] == ["likelihood", "latents"]
+    assert second["measures"].items() >= first["measures"].items()
+    assert evaluate(model, "--seed=3") == 2
+    assert "with seed=0 and not 3" in capsys.readouterr().err
+    export(model / "model.safetensors", tiny.config("stage1", model={"filters": 7}), "stage1")
+    assert evaluate(model) == 2
+    assert "another model" in capsys.readouterr().err
+    assert evaluate(model, "--parts=likelihood", "--overwrite") == 0
+    third = json.loads((place / "evaluation.json").read_text())
+    assert third["done"] == ["likelihood"]
+    assert third["measures"] != first["measures"]
+
+
+def test_the_same_numbers_again(model, tmp_path):
+    for name in ("a", "b"):
+        assert evaluate(model, "--parts=likelihood", f"--output={tmp_path / name}") == 0
+    a, b = (json.loads((tmp_path / n / "evaluation.json").read_text())["measures"] for n in "ab")
+    assert a == b
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--parts=seam"], "needs a model of stage two.*--mode=stage2 --stage1=.*--clamped"),
+        (["--parts=looks"], "unknown part 'looks'; choose from likelihood"),
+        (["--images=9"], "images must be 10 or more, for an interval"),
+        (["--masks=elbow"], "Unknown mask 'elbow'"),
+        (["--dataset=images:nowhere"], "nowhere"),
+        (["--filters=3"], "--filters has no place in --mode=evaluate"),
+    ],
+)
+def test_mistakes_are_one_sentence(model, arguments, said, capsys):
+    assert evaluate(model, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(said, error), error
+    assert not (model / "evaluation").exists()
+
+
+def test_a_directory_in_use_is_refused(model, capsys):
+    (model / "evaluation").mkdir()
+    with runs.locked(model / "evaluation", ".lock"):
+        assert evaluate(model, "--parts=likelihood") == 1
+    assert "another process is using" in capsys.readouterr().err
+
+
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="masks is empty"):
+        Evaluation("m", masks=",")
+    assert Evaluation("m", parts="seam, likelihood,seam").chosen == ("seam", "likelihood")

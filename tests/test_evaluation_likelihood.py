@@ -1,0 +1,188 @@
+"""The parts likelihood, latents and reconstruction, on models whose answers are known."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tiny
+
+from csi_tf import likelihood as likelihoods
+from csi_tf import model as models
+from csi_tf.data import procedural_faces
+from csi_tf.data.base import ImageArrays
+from csi_tf.evaluation.encoding import encode, pm1
+from csi_tf.evaluation.parts import latents, likelihood, reconstruction
+from csi_tf.evaluation.report import Report
+from csi_tf.evaluation.settings import Evaluation
+from csi_tf.evaluation.subject import Subject
+
+SIZE, COUNT = 16, 12
+
+
+def faces(first=0, count=COUNT, size=SIZE):
+    factors = procedural_faces.sample_factors(np.arange(first, first + count))
+    images = procedural_faces.render(factors, size)
+    return ImageArrays(images, factors=factors, factor_names=procedural_faces.NAMES)
+
+
+def subject(model, stage="stage2", **settings):
+    chosen = {"images": COUNT, "masks": "mouth,rectangle", "posterior_draws": 3} | settings
+    return Subject(
+        Evaluation("m", **chosen),
+        None,
+        model,
+        tiny.config(),
+        {"stage": stage, "training_images": 1000},
+        "procedural_faces",
+        faces(),
+        faces(100),
+    )
+
+
+@pytest.fixture(scope="module")
+def stage_one():
+    config = models.for_stage(tiny.config().model, "stage1")
+    model = models.make(config, SIZE, seed=1)
+    rng = np.random.default_rng(5)
+    last = model.forward.streams.last  # so that z reaches the pixels
+    last.kernel.assign(np.asarray(last.kernel) + rng.normal(0, 0.3, last.kernel.shape))
+    return model
+
+
+def test_likelihoods_are_those_of_the_library(stage_one):
+    one, report = subject(stage_one, "stage1"), Report()
+    likelihood.measure(one, report)
+    images = pm1(one.pictures)
+    seed, log2 = one.seed("likelihood"), math.log(2)
+    mask = one.context_mask("mouth", COUNT)
+    holes = likelihoods.holes(stage_one, images, mask, 3, seed)
+    values = 3 * (1 - mask).sum((1, 2, 3))
+    found = report.rows("likelihood/mouth/averaged")
+    np.testing.assert_allclose(found, -holes / (values * log2), rtol=1e-5)  # six digits are kept
+    law = one.context_mask("rectangle", COUNT)  # which the model was trained with
+    whole = likelihoods.whole_images(stage_one, images, law, 3, seed)
+    found = report.rows("likelihood/whole/importance")
+    np.testing.assert_allclose(found, -whole / (3 * SIZE**2 * log2), rtol=1e-5)
+    assert report.measures["likelihood/whole/bits_per_dim"].better == "lower"
+
+
+class Told:
+    """Bits of every value: 1, and 2 more where z is not that of the image; or whatever z is."""
+
+    encoder, size = object(), SIZE
+
+    def __init__(self, listens):
+        self.listens = listens
+
+    def encode(self, images, mask, seed):
+        mean = np.asarray(images).mean((1, 2, 3))[:, None]
+        return mean, np.full_like(mean, -40)  # no spread: z is the mean
+
+    def pixel_log_prob(self, images, mask, z):
+        wrong = np.abs(z - np.asarray(images).mean((1, 2, 3))[:, None]) > 1e-6
+        bits = 1 + 2 * (wrong & self.listens)
+        return -3 * math.log(2) * bits[..., None] * np.ones((len(images), SIZE, SIZE))
+
+
+@pytest.mark.parametrize(("listens", "gained"), [(True, 2), (False, 0)])
+def test_what_the_own_z_is_worth(listens, gained):
+    report = Report()
+    likelihood.measure(subject(Told(listens)), report)
+    for mask in ("mouth", "rectangle"):
+        assert report.measures[f"likelihood/{mask}/given_z"].estimate == pytest.approx(1)
+        assert report.measures[f"likelihood/{mask}/bits_of_z"].estimate == pytest.approx(gained)
+    assert not any("whole" in key for key in report.measures)  # it is no model of stage one
+
+
+def test_without_latents_there_is_nothing_to_shuffle():
+    model = Told(False)
+    model.encoder = None
+    model.pixel_log_prob = lambda images, mask, z: np.full((len(images), SIZE, SIZE), -1.0)
+    report = Report()
+    likelihood.measure(subject(model), report)
+    assert set(report.measures) == {f"likelihood/{m}/given_z" for m in ("mouth", "rectangle")}
+
+
+def test_codes_do_not_depend_on_the_batch(stage_one):
+    images = faces(count=70).images  # more than a batch
+    mask = np.ones((70, SIZE, SIZE, 1), np.float32)
+    mask[:, 3:9, 3:9] = 0
+    codes, alone = encode(stage_one, images, mask, 3), encode(stage_one, images[66:67], mask[:1], 3)
+    # Sums over a batch of 6 and of 1 may round apart.
+    np.testing.assert_allclose(codes.z[66:67], alone.z, rtol=1e-4, atol=1e-5)
+
+
+def test_the_place_of_the_hole_is_found_in_a_code_that_has_it():
+    mask = subject(Told(True)).context_mask("rectangle", 300)
+    rng = np.random.default_rng(0)
+    blind = rng.normal(size=(300, 6))
+    telling = np.concatenate([latents._places(mask), blind], axis=1)
+    estimates = []
+    for z in (telling, telling * 0.5 + rng.normal(size=telling.shape), blind):
+        report = Report()
+        latents._mask_probe(report, z, mask)
+        estimates.append(report.measures["latents/mask_probe"].estimate)
+    assert estimates[0] == pytest.approx(1)
+    assert 0.1 < estimates[1] < 0.5
+    assert estimates[2] < 0.05
+    report = Report()
+    latents._mask_probe(report, blind, subject(Told(True)).context_mask("mouth", 300))
+    assert not report.measures  # one place for all
+
+
+def test_spread_of_the_aggregate_posterior():
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=(4000, 3)) * [0.6, 0, 1]
+    logvar = np.log(np.full((4000, 3), [0.64, 1, 0.01]))
+    report = Report()
+    latents._spread(report, latents.Codes(mean.astype("f4"), logvar.astype("f4"), mean))
+    spread = [report.measures[f"latents/aggregate_std/{d}"].estimate for d in range(3)]
+    # Means of 4,000 rows
+    np.testing.assert_allclose(spread, [1, 1, 1.01**0.5], atol=0.03)
+    assert report.measures["latents/active_units"].estimate == 2
+    shrunk = report.measures["latents/aggregate_std_min"]
+    assert shrunk.low <= shrunk.estimate <= shrunk.high
+
+
+def test_disentanglement_tells_axes_from_noise():
+    rng = np.random.default_rng(0)
+    factors = rng.uniform(size=(600, 3))
+    axes = np.column_stack([factors, rng.normal(size=(600, 2))])
+    turned = axes[:, :3] @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    found = [latents._scores(z, factors) for z in (axes, turned, rng.normal(size=(600, 5)))]
+    for name in ("mig", "sap", "dci_disentanglement", "dci_completeness"):
+        assert found[0][name] > 0.9 > found[1][name] > 0, name
+    assert found[2]["dci_informativeness"] < 0.1
+
+
+def test_statistics_of_latents_end_to_end(stage_one):
+    one = subject(stage_one, "stage1")
+    one.test = faces(count=640)
+    report = Report()
+    codes = encode(stage_one, one.test.images, one.context_mask("rectangle", 640), 1)
+    latents._statistics(one, report, codes)
+    assert report.measures["latents/kl"].images == 640
+    # The MMD that remains above its bias may be a little below 0 but no less.
+    assert report.measures["latents/mmd_above_floor"].estimate > -0.01
+    assert latents._factor_vae(SimpleNamespace(model=stage_one, seed=one.seed), codes.z) <= 1
+
+
+def test_reconstructions(monkeypatch):
+    one = subject(SimpleNamespace(encoder=object(), size=32), "stage1", images=20)
+    one.test, one.validation = faces(count=20, size=32), faces(100, 200, 32)
+    monkeypatch.setattr(Subject, "train", faces(1000, 2000, 32))
+    truth = one.pictures
+    blurred = (sum(np.roll(truth.astype(int), i, 2) for i in range(-2, 3)) // 5).astype("uint8")
+    found = []
+    for drawn in (truth ^ 1, blurred, truth[::-1]):
+        given = SimpleNamespace(images=drawn[:, None])
+        monkeypatch.setattr(reconstruction, "reconstruct", lambda *a, given=given, **k: given)
+        report = Report()
+        reconstruction.measure(one, report)
+        found.append({key.split("/")[1]: m.estimate for key, m in report.measures.items()})
+    near, blur, others = found
+    assert near["psnr_first"] > 40 > blur["psnr_first"] > others["psnr_first"]
+    assert near["sharpness"] == pytest.approx(1, abs=0.02)  # a bit in 256 levels
+    assert blur["sharpness"] < 0.8
+    assert near["read"] > 0.99 > blur["read"] > others["read"]

@@ -1,0 +1,346 @@
+"""One command for the whole paper: its plan, that it goes on where it was, and all of it, small."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from csi_tf import training
+from csi_tf.config import Config, OptimiserConfig, RunConfig
+from csi_tf.errors import RunFailed, Stopped
+from csi_tf.evaluation import evaluate
+from csi_tf.evaluation.report import Report
+from csi_tf.figures import paper
+from csi_tf.reproduce import plan, run
+from csi_tf.reproduce.claims import CLAIMS
+from csi_tf.reproduce.evidence import Of
+
+REPOSITORY = Path(__file__).parent.parent
+IMAGES = 60_000
+
+
+def asked(only=None, **optimiser):
+    return Config(RunConfig("reproduce", only=only), optimiser=OptimiserConfig(**optimiser))
+
+
+def jobs(config=None, images=IMAGES):
+    config = config or asked(train_steps=20_000)
+    return {job.name: job for job in plan.plan(config, images)}
+
+
+# The plan
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.key)
+def test_what_a_claim_compares_is_trained_on_equally_many_images(claim):
+    found = jobs()
+    for check in claim.checks:
+        sides = [side for side in (check.first, check.second) if isinstance(side, Of)]
+        models = {side.model.removesuffix("_clamped") for side in sides}
+        assert len({found[model].images_in_all for model in models}) == 1, models
+
+
+def test_one_stage_sees_what_both_stages_see():
+    found = jobs()
+    whole = 20_000 * 64
+    assert found["info_vae"].images == found["csi"].images == whole
+    for name in ("csi", "noreverse", "one_stage", "nolatents"):
+        assert found[name].images_in_all == 2 * whole
+    assert found["one_stage"].config.optimiser.train_steps == 40_000
+
+
+def test_epochs_count_where_no_steps_are_asked_for():
+    found = jobs(asked(epochs=2, batch_size=50), images=1000)
+    assert found["info_vae"].images == 2000
+    assert found["nolatents"].images == 4000
+
+
+def test_training_reaches_the_steps_of_the_plan():
+    """training.train stops at the epochs as well."""
+    for job in jobs(asked(epochs=3, batch_size=64), images=1000).values():
+        optimiser = job.config.optimiser
+        assert optimiser.train_steps <= optimiser.epochs * (1000 // 64)
+        assert job.images == optimiser.train_steps * 64
+
+
+def test_small_variants_have_a_budget_of_their_own():
+    found = jobs(asked(train_steps=20_000, latent_warmup_steps=2000))
+    small = [job for name, job in found.items() if name.startswith("small_")]
+    assert {job.images for job in small} == {plan.SMALL_IMAGES}
+    assert {job.config.optimiser.latent_warmup_steps for job in small} == {312}  # a tenth, too
+    short = jobs(asked(train_steps=10))
+    assert short["small_vae"].images == short["info_vae"].images == 640
+
+
+def test_warm_up_is_as_long_in_one_stage():
+    assert (
+        jobs(asked(train_steps=100, latent_warmup_steps=10))[
+            "one_stage"
+        ].config.optimiser.latent_warmup_steps
+        == 10
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "than", "settings"),
+    [
+        ("vae_3x5", "info_vae", {"objective", "receptive_field"}),
+        ("beta_tcvae_3x5", "vae_3x5", {"objective", "beta"}),
+        ("info_beta_tcvae", "beta_tcvae_3x5", {"objective"}),
+        ("noreverse", "csi", {"reverse"}),
+        ("nolatents", "one_stage", {"latents"}),
+        ("small_published_rectangle", "small_csi", {"mask"}),
+        ("small_beta_tcvae_3x5_published", "small_beta_tcvae_3x5", {"estimator"}),
+        ("small_beta_tcvae_3x5_exact", "small_beta_tcvae_3x5", {"field_mode"}),
+        ("small_vae", "small_vae_3x5", {"receptive_field"}),
+        ("small_mmd_1e5", "small_info_vae", {"mmd_weight"}),
+        ("small_zeros", "small_info_vae", {"hole_fill"}),
+        ("small_full_image", "small_info_vae", {"full_image_encoder"}),
+    ],
+)
+def test_models_differ_in_what_they_are_compared_for(name, than, settings):
+    found = jobs()
+    assert {*found[name].config.changes(found[than].config)} == settings
+
+
+def test_what_is_needed_comes_first():
+    names = [*jobs()]
+    assert len(names) == len({*names}) == len(plan.MODELS)
+    for job in jobs().values():
+        assert job.needs is None or names.index(job.needs) < names.index(job.name)
+
+
+def test_only_brings_what_it_starts_from():
+    assert [*jobs(asked("small_csi, one_stage"))] == ["one_stage", "small_info_vae", "small_csi"]
+
+
+@pytest.mark.parametrize("only", ["cis", "", ","])
+def test_only_names_models(only):
+    with pytest.raises(ValueError, match="choose from info_vae, csi, one_stage"):
+        jobs(asked(only))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"objective": "vae"}, {"reverse": False}, {"mask": "eyes"}, {"mmd_weight": 1e5}],
+    ids=str,
+)
+def test_what_models_differ_in_cannot_be_asked_for(setting):
+    (name,) = setting
+    with pytest.raises(ValueError, match=f"differ in {name}"):
+        jobs(plan.changed(asked(), setting))
+
+
+def test_a_run_that_was_trained_can_be_gone_on_with():
+    """Neither --only nor where the command was begun may stand in the way."""
+    one, all_ = jobs(asked("csi", train_steps=10))["csi"], jobs(asked(train_steps=20))["csi"]
+    assert all_.config.differences(one.config) == []
+
+
+# The command, with stand-ins for what takes long
+
+
+class StandIns:
+    def __init__(self, monkeypatch):
+        self.trained, self.evaluated, self.drawn = [], [], []
+        self.fails, self.refuses, self.stops = set(), {}, None
+        monkeypatch.setattr(training, "train", self.train)
+        monkeypatch.setattr(evaluate, "run", self.evaluate)
+        monkeypatch.setattr(paper, "run", self.draw)
+        monkeypatch.setattr(run, "_seconds_per_image", lambda job, images: 0.5)
+
+    def train(self, config, stage, directory, stage1=None):
+        self.trained.append((directory.name, stage, stage1 and stage1.parent.name))
+        if directory.name in self.fails:
+            raise RunFailed("step 3 is not finite")
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "model.safetensors"
+        if not path.exists():
+            path.write_text(str(config.optimiser.train_steps))
+        return path
+
+    def evaluate(self, settings, directory):
+        name = f"{directory.parent.name}/{directory.name}"
+        self.evaluated.append((name, settings))
+        if self.stops == name:
+            raise KeyboardInterrupt
+        report = Report({"sha256": ""}, [])
+        directory.mkdir(parents=True, exist_ok=True)
+        for part in settings.parts.split(","):
+            if self.refuses.get(name) == part:
+                report.write(directory)
+                raise ValueError(f"no {part} of such data")
+            report.done.append(part)
+        report.write(directory)
+        return report
+
+    def draw(self, settings, directory):
+        self.drawn.append(settings)
+        directory.mkdir(exist_ok=True)
+        (directory / "figure3.png").touch()
+
+
+@pytest.fixture
+def standins(monkeypatch):
+    return StandIns(monkeypatch)
+
+
+def small(only="csi,one_stage,vae_3x5"):
+    config = tiny.config("stage1")
+    return replace(config, run=RunConfig("reproduce", only=only))
+
+
+def test_trains_measures_draws_and_judges(tmp_path, standins, capsys):
+    run.run(small(), tmp_path)
+    assert standins.trained == [
+        ("info_vae", "stage1", None),
+        ("csi", "stage2", "info_vae"),
+        ("one_stage", "one_stage", None),
+        ("vae_3x5", "stage1", None),
+    ]
+    evaluated = dict(standins.evaluated)
+    assert [*evaluated] == [
+        "info_vae/evaluation",
+        "info_vae/evaluation_clamped",
+        "csi/evaluation",
+        "one_stage/evaluation",
+        "vae_3x5/evaluation",
+    ]
+    assert evaluated["vae_3x5/evaluation"].parts == "likelihood,latents,reconstruction"
+    assert evaluated["info_vae/evaluation_clamped"].clamped
+    assert "baselines" in evaluated["csi/evaluation"].parts
+    assert len(standins.drawn) == 1
+    found = json.loads((tmp_path / "claims.json").read_text())
+    assert [claim["key"] for claim in found["claims"]] == [claim.key for claim in CLAIMS]
+    assert (tmp_path / "results.md").exists()
+    said = capsys.readouterr().out
+    assert "Training takes about 80 s" in said  # of 32 + 32 + 64 + 32 images
+    assert "not measured" in said
+
+
+def test_again_it_does_only_what_is_new(tmp_path, standins, capsys):
+    run.run(small(), tmp_path)
+    capsys.readouterr()
+    run.run(small(), tmp_path)
+    said = capsys.readouterr().out
+    assert "All 4 models are trained" in said
+    assert "drawn before" in said
+    assert len(standins.drawn) == 1
+    run.run(small("csi,one_stage,vae_3x5,noreverse"), tmp_path)
+    said = capsys.readouterr().out
+    assert "Training takes about 16 s" in said
+    assert len(standins.drawn) == 2
+
+
+def test_a_model_that_was_trained_further_is_measured_anew(tmp_path, standins):
+    run.run(small("vae_3x5"), tmp_path)
+    assert not standins.evaluated[-1][1].overwrite
+    run.run(small("vae_3x5"), tmp_path)
+    assert standins.evaluated[-1][1].overwrite  # the stand-in's digest is another
+
+
+def test_a_model_that_fails_keeps_only_those_that_start_from_it(tmp_path, standins):
+    standins.fails = {"info_vae"}
+    with pytest.raises(RunFailed, match=r"2 models were not trained.*info_vae: step 3"):
+        run.run(small(), tmp_path)
+    assert [name for name, *_ in standins.trained] == ["info_vae", "one_stage", "vae_3x5"]
+    assert {name for name, _ in standins.evaluated} == {
+        "one_stage/evaluation",
+        "vae_3x5/evaluation",
+    }
+    assert (tmp_path / "claims.json").exists()
+
+
+def test_a_part_that_the_data_does_not_allow_is_left_out(tmp_path, standins, capsys):
+    standins.refuses = {"csi/evaluation": "control"}
+    run.run(small("csi"), tmp_path)
+    assert "csi: control is left out: no control of such data" in capsys.readouterr().out
+    done = Report.read(tmp_path / "models/csi/evaluation").done
+    assert "control" not in done
+    assert "baselines" in done
+
+
+def test_stopped_while_measuring_it_goes_on(tmp_path, standins):
+    standins.stops = "csi/evaluation"
+    with pytest.raises(Stopped, match=r"stopped after 4 of 4 models") as stopped:
+        run.run(small(), tmp_path)
+    assert stopped.value.exit_code == 130
+    standins.stops = None
+    run.run(small(), tmp_path)
+    assert (tmp_path / "claims.json").exists()
+
+
+def test_without_the_models_of_a_figure_none_is_drawn(tmp_path, standins):
+    run.run(small("small_vae"), tmp_path)
+    assert standins.drawn == []
+
+
+def test_precision_is_chosen_once(tmp_path, standins, monkeypatch):
+    seen = []
+    monkeypatch.setattr(run.learners, "fastest_precision", lambda: "mixed_bfloat16")
+    monkeypatch.setattr(
+        training, "train", lambda config, *_: seen.append(config.optimiser.precision)
+    )
+    monkeypatch.setattr(run, "_evaluate_all", lambda this: {})
+    config = plan.changed(small(), {"precision": "auto"})
+    run.run(config, tmp_path)
+    assert seen == ["mixed_bfloat16"] * 4
+
+
+# All of it
+
+
+def test_every_kind_of_job_can_be_timed():
+    kinds = {run._kind(job): job for job in jobs(plan.smoke(small(None)), images=64).values()}
+    assert {stage for stage, *_ in kinds} == {"stage1", "stage2", "one_stage"}
+    job = next(job for job in kinds.values() if job.stage == "stage2")
+    seconds = run._seconds_per_image(job, np.zeros((64, 32, 32, 3), np.uint8))
+    assert 0 < seconds < 10
+
+
+def command(directory):
+    return subprocess.run(
+        [sys.executable, "run.py", "--mode=reproduce", "--smoke", f"--run_dir={directory}"],
+        cwd=REPOSITORY,
+        env=os.environ | {"COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_smoke(tmp_path):
+    """From nothing to claims; then again, with everything there."""
+    first = command(tmp_path)
+    assert first.returncode == 0, first.stderr[-3000:]
+    for number in ("3", "4", "5a", "5b", "5c", "6", "7", "8"):
+        assert (tmp_path / f"figures/figure{number}.png").exists(), number
+    found = json.loads((tmp_path / "claims.json").read_text())
+    assert found["about"]["toy_size"]
+    assert {*found["about"]["models"]} >= {"csi", "one_stage", "info_vae_clamped", "nolatents"}
+    checks = [check for claim in found["claims"] for check in claim["checks"]]
+    measured = [check for check in checks if check["first"] is not None]
+    assert len(measured) >= 15
+    # What is not measured is of models that --smoke leaves out, of masks that it leaves out, or
+    # asks for a classifier or latents that toy models do not have.
+    for check in checks:
+        if check["first"] is None and "is missing" not in check["reason"]:
+            assert any(
+                word in check["reason"] for word in ("kid", "additivity", "control/*/effect")
+            )
+    page = (tmp_path / "results.md").read_text()
+    assert str(tmp_path) not in page
+    assert "numbers mean nothing" in page
+
+    again = command(tmp_path)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "All 8 models are trained" in again.stdout
+    assert "drawn before" in again.stdout
+    assert "not measured" in again.stdout
+    assert json.loads((tmp_path / "claims.json").read_text())["claims"] == found["claims"]
