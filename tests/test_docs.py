@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from csi_tf.config import MODES, WITH_OWN_FLAGS
 from flags.definitions import define
 
 REPOSITORY = Path(__file__).parent.parent
@@ -43,7 +44,7 @@ def test_references_are_found():
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_and_names_in_documents_exist(document):
     text = (REPOSITORY / document).read_text()
-    made_by_runs = {"runs/", "worker-N/"}
+    made_by_runs = {"runs/", "worker-N/", "results.md", "evaluation.md"}
     for path, names in references(text):
         if path not in made_by_runs:
             assert (REPOSITORY / path).exists(), path
@@ -57,9 +58,13 @@ def test_files_and_names_in_documents_exist(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_flags_in_documents_exist(document):
     text = (REPOSITORY / document).read_text()
-    known = {*define(), *define("inpaint"), "flagfile", "help", "helpfull"}
+    always = {"flagfile", "help", "helpfull"}
+    everywhere = set.union(*({*define(mode)} for mode in (None, *WITH_OWN_FLAGS)))
     commands = re.findall(r"python run\.py(?:.*\\\n)*.*", text)
     for place in (*commands, *re.findall(r"`(--\w[^`]*)`", text)):
+        mode = re.search(r"--mode=(\w+)", place)
+        # What a mode does not take is refused on the command line.
+        known = ({*define(mode[1])} if mode and mode[1] in MODES else everywhere) | always
         for name in re.findall(r"--(\w+)", place):
             assert name in known or name.removeprefix("no") in known, name
 

@@ -93,7 +93,7 @@ VARIED = sorted({name for model in MODELS for name in model.changes} - {"recepti
 # With --smoke: every kind of job and what the figures need.
 _SMOKE_MODELS = "csi,one_stage,noreverse,nolatents,vae_3x5,beta_tcvae_3x5,info_beta_tcvae"
 _SMOKE = {
-    "image_size": 32, "limit": 64, "latent_dim": 6, "encoder_filters": 4, "filters": 8,
+    "image_size": 16, "limit": 64, "latent_dim": 6, "encoder_filters": 4, "filters": 8,
     "receptive_field": "3x5", "mixtures": 2, "reverse_features": 8, "batch_size": 8,
     "train_steps": 2, "epochs": 2, "latent_warmup_steps": 0, "warmup_steps": 0,
     "precision": "float32", "validation_images": 16, "panel_every": 0, "mmd_prior_draws": 16,

@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from csi_tf import data, files, logs, provenance, training, workers
+from csi_tf import checkpoints, data, files, logs, provenance, training, workers
 from csi_tf import learner as learners
 from csi_tf.config import Config
 from csi_tf.errors import RunFailed, Stopped, Terminated
@@ -31,7 +31,7 @@ from csi_tf.figures.settings import Figures
 from csi_tf.loading import MODEL_FILE
 from csi_tf.reproduce import claims, ledger
 from csi_tf.reproduce.evidence import Evidence, Verdict
-from csi_tf.reproduce.plan import Job, plan, smoke
+from csi_tf.reproduce.plan import NAMES, Job, plan, smoke
 
 # What the claims ask of each; completions of variants are not looked at any closer.
 _HOLES = ("likelihood", "pictures", "seam")
@@ -42,7 +42,7 @@ _PARTS = {
 }
 _SMOKE: dict[str, Any] = {
     "images": FEWEST, "control_images": 18, "num_samples": 2, "posterior_draws": 2,
-    "encoded_images": 64, "control_values": 3, "train_images": 200, "masks": "bottom_half",
+    "encoded_images": 64, "control_values": 3, "train_images": 600, "masks": "center",
     "batch": 64,
 }  # fmt: skip
 TIMED_STEPS, TIMED_SECONDS = 5, 10.0
@@ -60,6 +60,14 @@ class Reproduction:
 
     def model(self, name: str) -> Path:
         return self.place(name) / MODEL_FILE
+
+    def images_left(self, job: Job) -> int:
+        """By the step that its newest checkpoint has in its name."""
+        newest = checkpoints.latest(self.place(job.name) / "checkpoints")
+        if newest is None:
+            return 0 if self.model(job.name).exists() else job.images
+        step = int(newest.name.split("-")[1].removesuffix(checkpoints.SUFFIX))
+        return max(job.images - step * job.config.optimiser.batch_size, 0)
 
 
 def run(config: Config, directory: Path) -> None:
@@ -82,12 +90,13 @@ def run(config: Config, directory: Path) -> None:
         del images
         for job in this.jobs:
             _train(this, job)
-        evaluated = _evaluate_all(this)
+        _evaluate_all(this)
         _draw(this)
     except KeyboardInterrupt as stop:
         number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
         trained = sum(this.model(job.name).exists() for job in this.jobs)
         raise Stopped(number, f"{trained} of {len(this.jobs)} models") from None
+    evaluated = _evaluated(this)
     judged = [claims.judge(claim, evaluated) for claim in claims.CLAIMS]
     found = ledger.record(evaluated, judged, asked, provenance.about())
     ledger.save(found, directory)
@@ -107,29 +116,27 @@ def _training_images(config: Config) -> np.ndarray:
 
 def _announce(this: Reproduction, images: np.ndarray) -> None:
     """The plan, and how long it takes here by a few steps of each kind of job."""
-    missing = [job for job in this.jobs if not this.model(job.name).exists()]
-    if not missing:
+    left = {job: this.images_left(job) for job in this.jobs}
+    kinds = {_kind(job): job for job, count in left.items() if count}
+    if not kinds:
         logs.say(f"All {len(this.jobs)} models are trained")
         return
     logs.say("Timing a few steps of each kind of model ...")
-    kinds = {_kind(job): job for job in missing}
+    each_image = {}
     with logs.progress(len(kinds), description="timing", unit="kinds") as bar:
-        seconds = {}
         for kind, job in kinds.items():
-            seconds[kind] = _seconds_per_image(job, images)
+            each_image[kind] = _seconds_per_image(job, images)
             bar.advance()
+    seconds = {job: count * each_image[_kind(job)] for job, count in left.items() if count}
     table = Table("model", "stage", "starts from", "images", "time here")
-    whole = 0.0
     for job in this.jobs:
-        is_missing = job in missing
-        left = seconds[_kind(job)] * job.images if is_missing else 0.0
-        whole += left
-        time_ = logs.duration(left) if is_missing else "trained"
-        table.add_row(job.name, job.stage, job.needs or "", f"{job.images:,}", time_)
+        here = logs.duration(seconds[job]) if job in seconds else "trained"
+        table.add_row(job.name, job.stage, job.needs or "", f"{job.images:,}", here)
     Console().print(table)
     logs.say(
-        f"Training takes about {logs.duration(whole)} on this machine, and what is then measured"
-        " and drawn comes on top. It can be stopped at any time; the same command goes on."
+        f"Training takes about {logs.duration(sum(seconds.values()))} on this machine, and what is"
+        " then measured and drawn comes on top. It can be stopped at any time; the same command"
+        " goes on."
     )
 
 
@@ -169,28 +176,39 @@ def _train(this: Reproduction, job: Job) -> None:
     gc.collect()  # its learner and what was compiled for it
 
 
-def _evaluate_all(this: Reproduction) -> dict[str, Report]:
-    """By the names of the models; "info_vae_clamped" is stage one with its context clamped."""
-    found = {}
+def _evaluate_all(this: Reproduction) -> None:
     trained = [job for job in this.jobs if job.name not in this.failed]
     began = time.monotonic()
     for number, job in enumerate(trained, 1):
         logs.say(f"\n{job.name}: measuring, {number} of {len(trained)}")
         parts = _STAGE_ONE if job.stage == "stage1" else _PARTS.get(job.name, _HOLES)
-        found[job.name] = _evaluate(this, job, "evaluation", parts)
+        _evaluate(this, job, "evaluation", parts)
         if job.name == "info_vae":
-            found["info_vae_clamped"] = _evaluate(
-                this, job, "evaluation_clamped", ("pictures", "seam"), clamped=True
-            )
+            _evaluate(this, job, "evaluation_clamped", ("pictures", "seam"), clamped=True)
         if number < len(trained):
             left = (time.monotonic() - began) / number * (len(trained) - number)
             logs.say(f"{len(trained) - number} more to measure, about {logs.duration(left)}")
+
+
+def _evaluated(this: Reproduction) -> dict[str, Report]:
+    """Of all models of the directory, --only or not, as far as they are what was measured.
+
+    "info_vae_clamped" is stage one with its context clamped.
+    """
+    found = {}
+    for name in NAMES:
+        for suffix in ("", "_clamped"):
+            directory = this.place(name) / f"evaluation{suffix}"
+            if (directory / reports.FILE).exists() and not _is_outdated(
+                directory, this.model(name)
+            ):
+                found[name + suffix] = Report.read(directory)
     return found
 
 
 def _evaluate(
     this: Reproduction, job: Job, name: str, parts: Sequence[str], clamped: bool = False
-) -> Report:
+) -> None:
     """Without the parts that the data does not allow, such as control where nothing is known."""
     model, directory = this.model(job.name), this.place(job.name) / name
     settings = Evaluation(
@@ -203,7 +221,8 @@ def _evaluate(
         **(_SMOKE if this.config.run.smoke else {}),
     )
     try:
-        return evaluate.run(settings, directory)
+        evaluate.run(settings, directory)
+        return
     except ValueError as error:
         done = Report.read(directory).done if (directory / reports.FILE).exists() else []
         left = [part for part in parts if part not in done]
@@ -212,7 +231,7 @@ def _evaluate(
         logs.say(f"{job.name}: {left[0]} is left out: {error}")
     finally:
         gc.collect()
-    return _evaluate(this, job, name, [part for part in parts if part != left[0]], clamped)
+    _evaluate(this, job, name, [part for part in parts if part != left[0]], clamped)
 
 
 def _is_outdated(directory: Path, model: Path) -> bool:
