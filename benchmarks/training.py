@@ -77,7 +77,7 @@ def case(stage: str, preset: str, precision: str, batch: int, seconds: float) ->
     images, _ = training._images(config)
     made = learner.make(config, stage, 60_000, 1000)
     workers, worker = made.workers
-    batches = replace(training._batches(config, images), num_shards=workers, shard_index=worker)
+    batches = replace(training.batches_of(config, images), num_shards=workers, shard_index=worker)
     given, times, end = batches.batch(0), [], 0.0
     for step in range(10_000):
         start = time.perf_counter()

@@ -23,7 +23,7 @@ from csi_tf.loop import Loop, signals
 def run(config: Config, directory: Path) -> None:
     """What --mode says."""
     learners.prepare(config)
-    asked, config = config, _with_precision(config, directory)
+    asked, config = config, with_precision(config, directory)
     mode = config.run.mode
     if mode in ("stage1", "one_stage"):
         train(config, mode, directory)
@@ -40,7 +40,7 @@ def run(config: Config, directory: Path) -> None:
         train(config, "stage2", directory / "stage2", stage1)
 
 
-def _with_precision(config: Config, directory: Path) -> Config:
+def with_precision(config: Config, directory: Path) -> Config:
     """`auto` as what the directory was begun with, and else as what is faster here."""
     if config.optimiser.precision != "auto":
         return config
@@ -73,7 +73,7 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     finished = directory / MODEL_FILE
     images, held_out = _images(config)
     chosen = config.optimiser
-    batches = _batches(config, images)
+    batches = batches_of(config, images)
     total = batches.steps_per_epoch * chosen.epochs
     total = min(total, chosen.train_steps or total)
     before = checkpoints.load(directory / "checkpoints")
@@ -154,7 +154,7 @@ def _images(config: Config) -> tuple[np.ndarray, np.ndarray]:
     return train, held_out
 
 
-def _batches(config: Config, images: np.ndarray) -> Batches:
+def batches_of(config: Config, images: np.ndarray) -> Batches:
     seed, size = config.run.seed, config.data.image_size
     latents, draws = config.model.latent_dim, config.objective.mmd_prior_draws
     return Batches(

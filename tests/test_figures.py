@@ -110,7 +110,7 @@ def test_every_figure_is_legible(drawn, number):
     assert all(b[0] >= 0 and b[1] >= 0 and b[2] <= width and b[3] <= height for b in everything)
     said = " ".join(text.get_text() for text in figure.axes[0].texts)
     assert caption in said, "the whole caption, in its order"
-    for words in ("1,234 images", "procedural_faces", "Seed 3", f"--figure={number} --model="):
+    for words in ("1,234 images", "procedural_faces", "Seed 3", f"--figure={number}", "--model="):
         assert words in caption
     with Image.open(drawn / f"figure{number}.png") as png:
         assert png.size == (round(width), round(height))

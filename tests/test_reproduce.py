@@ -165,7 +165,7 @@ class StandIns:
             path.write_text(str(config.optimiser.train_steps))
         return path
 
-    def evaluate(self, settings, directory):
+    def evaluate(self, settings, directory, cache):
         name = f"{directory.parent.name}/{directory.name}"
         self.evaluated.append((name, settings))
         if self.stops == name:
@@ -229,7 +229,7 @@ def test_again_it_does_only_what_is_new(tmp_path, standins, capsys):
     capsys.readouterr()
     run.run(small(), tmp_path)
     said = capsys.readouterr().out
-    assert "All 4 models are trained" in said
+    assert "Trained before: 4 of 4 models" in said
     assert "drawn before" in said
     assert len(standins.drawn) == 1
     run.run(small("csi,one_stage,vae_3x5,noreverse"), tmp_path)
@@ -289,7 +289,7 @@ def test_a_part_that_the_data_does_not_allow_is_left_out(tmp_path, standins, cap
 
 def test_stopped_while_measuring_it_goes_on(tmp_path, standins):
     standins.stops = "csi/evaluation"
-    with pytest.raises(Stopped, match=r"stopped after 4 of 4 models") as stopped:
+    with pytest.raises(Stopped, match=r"stopped after training 4 of 4 models") as stopped:
         run.run(small(), tmp_path)
     assert stopped.value.exit_code == 130
     standins.stops = None
@@ -360,7 +360,7 @@ def test_smoke(tmp_path):
 
     again = command(tmp_path)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert "All 8 models are trained" in again.stdout
+    assert "Trained before: 8 of 8 models" in again.stdout
     assert "drawn before" in again.stdout
     assert "not measured" in again.stdout
     assert json.loads((tmp_path / "claims.json").read_text())["claims"] == found["claims"]

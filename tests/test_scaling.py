@@ -42,7 +42,7 @@ def trained(config, stage, spoilt=None):
     images, _ = training._images(config)
     made = learner.make(config, stage, len(images), 2 * STEPS)
     count, index = made.workers
-    batches = replace(training._batches(config, images), num_shards=count, shard_index=index)
+    batches = replace(training.batches_of(config, images), num_shards=count, shard_index=index)
     warm, losses, undone = made.warms_up, [], None
     for step in range(STEPS):
         batch = batches.batch(step)

@@ -235,7 +235,7 @@ config = tiny.config(model={"dropout": 0.0}, objective={"objective": "factor_vae
 made = learner.make(config, "one_stage", 64, 10)
 made.load(checkpoints.read(given)[0])
 images, held_out = training._images(config)
-batches = training._batches(config, images)
+batches = training.batches_of(config, images)
 losses = [float(made.step(batches.batch(step), False)["loss"]) for step in range(5)]
 checkpoints.write(out, made.state(), {"losses": losses})
 """
@@ -248,7 +248,7 @@ def test_jax_trains_alike_without_tensorflow(tmp_path):
     ours = learner.make(config, "one_stage", 64, 10)
     checkpoints.write(tmp_path / "given.safetensors", ours.state(), {})
     images, _ = training._images(config)
-    batches = training._batches(config, images)
+    batches = training.batches_of(config, images)
     losses = [float(ours.step(batches.batch(step), False)["loss"]) for step in range(5)]
     done = subprocess.run(
         [sys.executable, "-c", JAX, tmp_path / "given.safetensors", tmp_path / "out.safetensors"],

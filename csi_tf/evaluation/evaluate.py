@@ -20,9 +20,11 @@ TABLE = "evaluation.md"
 _FREE = {"model", "mode", "output", "overwrite", "parts", "data_dir", "batch"}
 
 
-def run(settings: Evaluation, directory: Path) -> Report:
+def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Report:
+    """`cache` is where several evaluations on the same images share what takes long to fit."""
     checks.keras_backend()
     subject = subjects.open_subject(settings)
+    subject.cache = cache
     names = subjects.parts(settings, subject)
     if subject.stage == "stage1" and settings.chosen is None and not settings.clamped:
         logs.say("a model of stage one: nothing of holes is measured, unless with --clamped")

@@ -83,7 +83,7 @@ def run(config: Config, directory: Path) -> None:
     this = Reproduction(directory, config, plan(config, len(images)))
     # One precision for all, so that they can be compared
     begun = next((job for job in this.jobs if this.place(job.name).exists()), this.jobs[0])
-    precise = training._with_precision(config, this.place(begun.name))
+    precise = training.with_precision(config, this.place(begun.name))
     this = Reproduction(directory, precise, plan(precise, len(images)))
     try:
         _announce(this, images)
@@ -95,13 +95,13 @@ def run(config: Config, directory: Path) -> None:
     except KeyboardInterrupt as stop:
         number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
         trained = sum(this.model(job.name).exists() for job in this.jobs)
-        raise Stopped(number, f"{trained} of {len(this.jobs)} models") from None
+        raise Stopped(number, f"training {trained} of {len(this.jobs)} models") from None
     evaluated = _evaluated(this)
     judged = [claims.judge(claim, evaluated) for claim in claims.CLAIMS]
     found = ledger.record(evaluated, judged, asked, provenance.about())
     ledger.save(found, directory)
     _show(judged)
-    logs.say(f"Figures: {directory / 'figures'}; all numbers: {directory / ledger.PAGE}")
+    logs.say(f"All numbers: {directory / ledger.PAGE}")
     if this.failed:
         why = "; ".join(f"{name}: {reason}" for name, reason in this.failed.items())
         raise RunFailed(f"{len(this.failed)} models were not trained, the rest is done: {why}")
@@ -119,7 +119,7 @@ def _announce(this: Reproduction, images: np.ndarray) -> None:
     left = {job: this.images_left(job) for job in this.jobs}
     kinds = {_kind(job): job for job, count in left.items() if count}
     if not kinds:
-        logs.say(f"All {len(this.jobs)} models are trained")
+        logs.say(f"Trained before: {len(this.jobs)} of {len(this.jobs)} models")
         return
     logs.say("Timing a few steps of each kind of model ...")
     each_image = {}
@@ -148,7 +148,7 @@ def _kind(job: Job) -> tuple[str, str, bool]:
 def _seconds_per_image(job: Job, images: np.ndarray) -> float:
     steps, size = job.config.optimiser.train_steps or 1, job.config.optimiser.batch_size
     learner = learners.make(job.config, job.stage, len(images), steps)
-    batch = training._batches(job.config, images).batch(0)
+    batch = training.batches_of(job.config, images).batch(0)
 
     def step() -> None:
         np.asarray(learner.step(batch, False)["finite"])  # waits for it
@@ -221,7 +221,7 @@ def _evaluate(
         **(_SMOKE if this.config.run.smoke else {}),
     )
     try:
-        evaluate.run(settings, directory)
+        evaluate.run(settings, directory, this.directory / "cache")
         return
     except ValueError as error:
         done = Report.read(directory).done if (directory / reports.FILE).exists() else []

@@ -137,7 +137,8 @@ def _scores(z: np.ndarray, factors: np.ndarray) -> dict[str, float]:
 
 def _factor_vae(subject: Subject, z: np.ndarray) -> float:
     seed: Any = subject.seed("factor_vae")
-    factors = procedural_faces.sample_factors(GROUPS * GROUP, seed)
+    count = min(GROUPS, max(len(z) // 5, 2))  # few where few images were asked for
+    factors = procedural_faces.sample_factors(count * GROUP, seed)
     groups, held = disentanglement.hold_one(factors, GROUP, seed)
     flat = groups.reshape(-1, groups.shape[-1])
     codes = np.concatenate(
@@ -146,4 +147,4 @@ def _factor_vae(subject: Subject, z: np.ndarray) -> float:
             for part in np.array_split(flat, 10)
         ]
     )
-    return disentanglement.factor_vae(codes.reshape(GROUPS, GROUP, -1), held, z.std(0))
+    return disentanglement.factor_vae(codes.reshape(count, GROUP, -1), held, z.std(0))
