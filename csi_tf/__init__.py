@@ -5,6 +5,7 @@ Submodules load on first use, so `import csi_tf` needs neither TensorFlow nor a 
 
 import sys
 from importlib import import_module, metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -48,8 +49,11 @@ _FUNCTIONS = {
 
 
 def available() -> list[str]:
-    """The models that come with the library, by the names that `load` takes; none so far."""
-    return []
+    """The models that come with the library, by the names that `load` takes."""
+    return sorted(
+        path.parent.parent.name
+        for path in (Path(__file__).parent / "shipped").glob("*/stage2/model.safetensors")
+    )
 
 
 def __getattr__(name: str) -> Any:

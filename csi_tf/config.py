@@ -8,6 +8,7 @@ import json
 import math
 import types
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from pixel_cnn_pp import receptive_field
@@ -28,12 +29,13 @@ MODES = {
     "evaluate": "csi_tf.evaluation.evaluate:run",
     "figures": "csi_tf.figures.paper:run",
     "reproduce": "csi_tf.reproduce.run:run",
+    "export": "csi_tf.shipping:run",
     "ledger": "csi_tf.reproduce.ledger:run",
 }
 # Those that fill holes: their settings are not a Config but csi_tf.commands.Command.
 COMMANDS = ("inpaint", "traverse", "reconstruct", "sample")
 # All that use what is trained already, and have settings and flags of their own.
-WITH_OWN_FLAGS = (*COMMANDS, "evaluate", "figures", "ledger")
+WITH_OWN_FLAGS = (*COMMANDS, "evaluate", "figures", "ledger", "export")
 STAGE_TWO_MODES = ("stage2", "train", "demo", "reproduce")
 TRAINING_MODES = ("stage1", "one_stage", *STAGE_TWO_MODES)
 
@@ -215,6 +217,7 @@ class LoopConfig(CheckedSettings):
     nan_policy: Literal["stop", "skip"] = "stop"
     devices: Literal["auto", "one"] = "auto"
     deterministic: bool = False
+    warm_start: str | None = None
 
     def check(self) -> None:
         self._at_least(1, "log_every", "validate_every", "validation_images")
@@ -253,6 +256,12 @@ class Config(CheckedSettings):
             raise ValueError(
                 f"stage1 is what mode stage2 starts from, and mode {self.run.mode} would not use"
                 " it: leave it out, or choose --mode=stage2"
+            )
+        alone = ("stage1", "stage2", "one_stage")
+        if self.loop.warm_start is not None and self.run.mode not in alone:
+            raise ValueError(
+                "warm_start is a model of one stage: leave it out, or choose a mode of"
+                f" {', '.join(alone)}"
             )
         if self.run.mode in STAGE_TWO_MODES and not self.model.latents:
             raise ValueError(
@@ -312,6 +321,24 @@ class Config(CheckedSettings):
         if "run" not in made:
             raise ValueError("a configuration needs the group run")
         return cls(**made)
+
+
+@dataclass(frozen=True)
+class Export(CheckedSettings):
+    """What --mode=export is asked."""
+
+    model: str
+    mode: Literal["export"] = "export"
+    output: str | None = None
+
+    def check(self) -> None:
+        self._require(self.model != "", "model", "a run directory or a model file")
+        self._require(self.output != "", "output", "the name of a directory")
+
+    def default_output(self) -> Path:
+        from csi_tf import loading  # with Keras, which takes its time
+
+        return loading.find(self.model).parent / "exported"
 
 
 def optional(kind: Any) -> tuple[Any, bool]:

@@ -13,11 +13,17 @@ from csi_tf.config import Config
 from csi_tf.model import CSIModel
 
 MODEL_FILE = "model.safetensors"
+SHIPPED = Path(csi_tf.__file__).parent / "shipped"  # a folder for each, laid out as a run's
 
 
 def find(where: str | os.PathLike[str]) -> Path:
-    """The model file of a run: its own, or that of its last stage."""
+    """The model file of a run, its own or that of its last stage; or a shipped model by its name.
+
+    A run that is called as a shipped model is ./NAME.
+    """
     path = checks.path(where, "the model")
+    if where in csi_tf.available():
+        path = SHIPPED / path
     if path.is_file():
         return path
     for candidate in (
@@ -27,9 +33,10 @@ def find(where: str | os.PathLike[str]) -> Path:
     ):
         if candidate.is_file():
             return candidate
+    shipped = ", ".join(csi_tf.available())
     raise ValueError(
         f"there is no finished model in {path}: expected a run directory with {MODEL_FILE}, or"
-        " such a file."
+        " such a file" + (f", or one of the models that come along: {shipped}." if shipped else ".")
     )
 
 

@@ -40,6 +40,7 @@ class Loop:
     chief: bool
     stop: list[int]
     images_before: int = 0  # that stage one saw, in stage two
+    images_carried: int = 0  # that this stage saw in the run whose weights it started with
     owed: list[str] = field(default_factory=list)
     skipped: int = 0
 
@@ -78,7 +79,8 @@ class Loop:
             "step": step,
             "config": self.config.to_json(),
             "version": csi_tf.__version__,
-            "images_seen": step * self.config.optimiser.batch_size,
+            "images_seen": self.images_carried + step * self.config.optimiser.batch_size,
+            "images_carried": self.images_carried,
             "images_before": self.images_before,
             "training_images": self.learner.dataset_size,
             "warmup_steps": self.warmup,

@@ -12,7 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from csi_tf import checkpoints, data, loading, logs, noise, stage_one, stages, workers
+from csi_tf import (
+    checkpoints,
+    data,
+    loading,
+    logs,
+    noise,
+    stage_one,
+    stages,
+    warm_start,
+    workers,
+)
 from csi_tf import learner as learners
 from csi_tf.config import Config
 from csi_tf.data.pipeline import Batches
@@ -27,7 +37,9 @@ def run(config: Config, directory: Path) -> None:
     mode = config.run.mode
     if mode in ("stage1", "one_stage"):
         train(config, mode, directory)
-    elif mode == "stage2" and checkpoints.latest(directory / "checkpoints") is not None:
+    elif mode == "stage2" and (
+        checkpoints.latest(directory / "checkpoints") is not None or config.loop.warm_start
+    ):
         train(config, "stage2", directory)  # which has the weights of its stage one already
     elif mode == "stage2":
         stage1 = stage_one.find(asked, directory)
@@ -94,10 +106,12 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     learner = learners.make(fitted, stage, len(images), total - warmup)
     count, worker = learner.workers
     batches = replace(batches, num_shards=count, shard_index=worker)
-    images_before = info.get("images_before", 0)
+    images_before, carried = (info.get(f"images_{name}", 0) for name in ("before", "carried"))
     if before:
         learner.load(state)
         logs.say(f"{stage}: going on from step {start:,}")
+    elif config.loop.warm_start is not None:
+        images_before, carried = warm_start.load(learner, config.loop.warm_start)
     elif stage1 is not None:
         images_before = stage_one.start_from(learner, stage1, config.loop.stage2_init)
     chief = worker == 0
@@ -118,6 +132,7 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
             chief,
             stop,
             images_before,
+            carried,
         )
         loop.run(start, info)
     if chief:
@@ -172,6 +187,8 @@ def _warmup_steps(config: Config, stage: str, total: int) -> int:
     asked = config.optimiser.latent_warmup_steps
     if not stages.uses_latents(config.model, stage) or not asked:
         return 0
+    if config.loop.warm_start is not None:
+        return 0  # the latents are in use already
     if asked >= total:
         logs.say(f"latent_warmup_steps {asked} shortened to {total // 2}, half of all steps")
         return total // 2

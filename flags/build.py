@@ -12,13 +12,13 @@ from absl import flags as absl_flags
 
 import csi_tf
 from csi_tf.commands import Command
-from csi_tf.config import COMMANDS, MODES, WITH_OWN_FLAGS, Config
+from csi_tf.config import COMMANDS, MODES, WITH_OWN_FLAGS, Config, Export
 from csi_tf.evaluation.settings import Evaluation
 from csi_tf.figures.settings import Figures
 from csi_tf.reproduce.settings import Ledger
 from flags.definitions import HELP, OWN_HELP, PRESET_FOLDER, define, tables
 
-Settings = Config | Command | Evaluation | Figures | Ledger
+Settings = Config | Command | Evaluation | Figures | Ledger | Export
 
 _USAGE = "usage: python run.py --mode=MODE [--preset=NAME] [--flagfile=FILE] [--FLAG=VALUE ...]"
 _COMMAND_USAGE = (
@@ -117,7 +117,7 @@ def _placed(name: str, value: Any) -> Any:
     """Relative paths made absolute: a run's flagfile repeats it from any directory."""
     if not isinstance(value, str):
         return value
-    if name in ("data_dir", "stage1"):
+    if name in ("data_dir", "stage1", "warm_start"):
         return _absolute(value)
     if name == "dataset" and (kind := re.match("npz:|images:", value)):
         return kind[0] + _absolute(value.removeprefix(kind[0]))

@@ -15,6 +15,7 @@ from csi_tf.config import (
     WITH_OWN_FLAGS,
     CheckedSettings,
     Config,
+    Export,
     expectation,
     optional,
 )
@@ -31,9 +32,9 @@ RUN = {
     " train the bidirectional PixelCNN on top. Mode train: stage1, then stage2. Mode one_stage: all"
     " at once, the paper's ablation. Mode demo: train both stages and draw fillings of holes. Modes"
     " inpaint, traverse, reconstruct and sample use a trained model, mode evaluate measures one,"
-    " mode figures draws the paper's figures, mode ledger writes the page of results: they have"
-    " flags of their own; --mode=inpaint --help lists them. Mode reproduce: train what the figures"
-    " need, measure it, draw them and say which claims hold.",
+    " mode figures draws the paper's figures, mode ledger writes the page of results, mode export"
+    " makes a model small: they have flags of their own; --mode=inpaint --help lists them. Mode"
+    " reproduce: train what the figures need, measure it, draw them and say which claims hold.",
     "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
     " command line over both, in whatever order they come.",
     "seed": "Seed of everything random.",
@@ -131,6 +132,9 @@ LOOP = {
     " one with the same settings under runs/; where there is none it is trained first.",
     "stage2_init": "What stage two takes over of the forward net. The paper: all but the weights of"
     " the conditioning maps. The authors' code: those of the latents' maps too.",
+    "warm_start": "Model file, or run, to take the weights of this stage from. The optimiser starts"
+    " anew, and --stage1 and --latent_warmup_steps are not needed. To go on with a run whose"
+    " checkpoints are at hand, start it again with its --run_dir instead.",
     "log_every": "Steps between two points of the training curves.",
     "validate_every": "Steps between two validations on held-out images.",
     "validation_images": "Held-out images to validate on, at most.",
@@ -270,12 +274,20 @@ LEDGER = {
     "output": "Directory to write results.md to.",
 }
 
+EXPORT = {
+    "mode": "What to do. Mode export: write a model with its kernels in half precision, to ship.",
+    "model": "Model to write: a run directory, both of whose stages are taken, or a model file.",
+    "output": "Directory to write to, by default exported/ beside the model. --run_dir says the"
+    " same.",
+}
+
 # Mode -> its settings, and heading -> flag -> help
 OWN_HELP: dict[str, tuple[type[CheckedSettings], dict[str, dict[str, str]]]] = {
     **dict.fromkeys(COMMANDS, (Command, COMMAND_HELP)),
     "evaluate": (Evaluation, {"Evaluation": EVALUATION, "Measured": HELD_OUT}),
     "figures": (Figures, {"Figures": FIGURES}),
     "ledger": (Ledger, {"Ledger": LEDGER}),
+    "export": (Export, {"Export": EXPORT}),
 }
 
 

@@ -1,0 +1,36 @@
+"""Models small enough to ship: kernels in half precision, everything else as it is.
+
+A model that ships is a folder of `csi_tf/shipped` with the stages of a run, the names of its
+latents and a card that says what it is and where it comes from.
+"""
+
+import shutil
+from pathlib import Path
+
+from csi_tf import checkpoints, checks, files, latents, loading
+from csi_tf.config import Export
+from csi_tf.loading import MODEL_FILE
+
+_FOLDERS = ("stage1", "stage2")
+
+
+def run(settings: Export, directory: Path) -> None:
+    """--mode=export"""
+    for source, target in _stages(settings.model, directory).items():
+        with files.explained(f"cannot make the directory {target.parent}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        weights, info = checkpoints.read(source)
+        checkpoints.write(target, checkpoints.export_half(weights), info)
+        print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+        for names in (source.parent / latents.FILE, source.parent / "evaluation" / latents.FILE):
+            if names.exists():
+                shutil.copyfile(names, target.parent / latents.FILE)
+                break
+
+
+def _stages(model: str, directory: Path) -> dict[Path, Path]:
+    """Model file -> where its copy goes: of a run with two stages both, each in its folder."""
+    place = checks.path(model, "the model")
+    stages = {place / stage / MODEL_FILE: directory / stage / MODEL_FILE for stage in _FOLDERS}
+    found = {source: target for source, target in stages.items() if source.is_file()}
+    return found or {loading.find(model): directory / MODEL_FILE}

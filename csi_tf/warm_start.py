@@ -1,0 +1,27 @@
+"""Training begun with the weights of a model file, where the run it came from is not at hand."""
+
+from csi_tf import checkpoints, loading, logs
+from csi_tf import model as models
+from csi_tf.learner import Learner
+
+
+def load(learner: Learner, where: str) -> tuple[int, int]:
+    """Copy the weights; the images seen by the stage one before it, and by this stage.
+
+    Optimisers start anew. A model file in half precision has been rounded to 11 bits.
+    """
+    path = loading.find(where)
+    weights, info = checkpoints.read(path)
+    if info.get("stage") != learner.stage:
+        raise ValueError(
+            f"{path} holds a {info.get('stage', 'strange')} model, and {learner.stage} is to be"
+            f" trained: give --warm_start a model of {learner.stage}"
+        )
+    named = models.exported_weights(learner.model)
+    with loading.explained(path, info):
+        checkpoints.match(weights := checkpoints.import_half(weights), named)
+    for name, variable in named.items():
+        variable.assign(weights[name])
+    before, seen = int(info.get("images_before", 0)), int(info.get("images_seen", 0))
+    logs.say(f"{learner.stage}: warm start from {path}, which has seen {seen:,} images")
+    return before, seen

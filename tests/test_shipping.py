@@ -1,0 +1,90 @@
+"""Models in half precision, models by their names, and training that starts from them."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+from test_loading import export, inputs
+
+import csi_tf
+import run
+from csi_tf import checkpoints, loading
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Both stages as training leaves them, and the names that an evaluation found."""
+    for stage in ("stage1", "stage2"):
+        (tmp_path / "run" / stage / "evaluation").mkdir(parents=True)
+        export(tmp_path / "run" / stage / loading.MODEL_FILE, stage=stage)
+    entry = {"name": "smile", "dimension": 3, "interval": [-2, 2], "rank": 1}
+    names = tmp_path / "run" / "stage2" / "evaluation" / "latents.json"
+    names.write_text(json.dumps([entry]))
+    return tmp_path / "run"
+
+
+def exported(trained, where):
+    assert run.main(["run.py", "--mode=export", f"--model={trained}", f"--output={where}"]) == 0
+    return where
+
+
+def test_an_exported_model_is_half_as_large_and_says_almost_the_same(trained, tmp_path):
+    small = exported(trained, tmp_path / "small")
+    for stage in ("stage1", "stage2"):
+        sizes = [(at / stage / loading.MODEL_FILE).stat().st_size for at in (small, trained)]
+        assert sizes[0] < 0.7 * sizes[1]  # biases and norms of so small a model count
+    images, mask, z = inputs()
+    whole, half = csi_tf.load(trained), csi_tf.load(small)
+    assert [each.name for each in half.named_latents] == ["smile"]
+    # Weights of 11 bits; of 432 values' nats
+    np.testing.assert_allclose(
+        half.log_prob(images, mask, z), whole.log_prob(images, mask, z), rtol=2e-3
+    )
+
+
+def test_a_damaged_copy_is_refused(trained, tmp_path):
+    file = exported(trained, tmp_path / "small") / "stage2" / loading.MODEL_FILE
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(checkpoints.CheckpointError, match="truncated or damaged"):
+        csi_tf.load(tmp_path / "small")
+
+
+def test_shipped_models_have_names(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(csi_tf, "__file__", str(tmp_path / "csi_tf.py"))
+    monkeypatch.setattr(loading, "SHIPPED", tmp_path / "shipped")
+    exported(trained, tmp_path / "shipped" / "faces")
+    assert csi_tf.available() == ["faces"]
+    assert loading.find("faces") == tmp_path / "shipped/faces/stage2/model.safetensors"
+    with pytest.raises(ValueError, match="that come along: faces"):
+        loading.find("places")
+
+
+def train(directory, *arguments, steps=2):
+    config = tiny.config("stage1", optimiser={"train_steps": steps}, data={"limit": 16})
+    return run.main(["run.py", *tiny.flags(config), f"--run_dir={directory}", *arguments])
+
+
+def test_a_warm_start_has_the_weights_and_counts_the_images(tmp_path, capsys):
+    assert train(tmp_path / "first", "--batch_size=4") == 0
+    small = exported(tmp_path / "first", tmp_path / "small")
+    start = f"--warm_start={small}"
+    # A learning rate this small leaves the weights as they are.
+    assert train(tmp_path / "next", "--batch_size=4", "--learning_rate=1e-12", start) == 0
+    assert "warm start from" in capsys.readouterr().out
+    (weights, info), (before, _) = (
+        checkpoints.read(place / loading.MODEL_FILE) for place in (tmp_path / "next", small)
+    )
+    assert (info["images_seen"], info["images_carried"]) == (16, 8)
+    before = checkpoints.import_half(before)
+    kernels = [name for name in weights if name.endswith("kernel")]
+    assert kernels
+    for name in kernels:
+        np.testing.assert_allclose(weights[name], before[name], atol=1e-6)
+    assert train(tmp_path / "other", start, "--filters=7") == 2
+    assert "does not fit" in capsys.readouterr().err
+    arguments = [*tiny.flags(tiny.config("one_stage")), start, f"--run_dir={tmp_path / 'x'}"]
+    assert run.main(["run.py", *arguments]) == 2
+    assert "give --warm_start a model of one_stage" in capsys.readouterr().err
