@@ -12,8 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-import csi_tf
-from csi_tf import checkpoints, latent_statistics, logs, stages, validation
+from csi_tf import checkpoints, latent_statistics, logs, provenance, stages, validation
 from csi_tf.config import Config
 from csi_tf.data.pipeline import Batches
 from csi_tf.errors import RunFailed, Stopped, Terminated
@@ -41,6 +40,7 @@ class Loop:
     stop: list[int]
     images_before: int = 0  # that stage one saw, in stage two
     images_carried: int = 0  # that this stage saw in the run whose weights it started with
+    origin: dict[str, str] = field(default_factory=provenance.about)
     owed: list[str] = field(default_factory=list)
     skipped: int = 0
 
@@ -78,7 +78,7 @@ class Loop:
             "stage": self.learner.stage,
             "step": step,
             "config": self.config.to_json(),
-            "version": csi_tf.__version__,
+            **self.origin,
             "images_seen": self.images_carried + step * self.config.optimiser.batch_size,
             "images_carried": self.images_carried,
             "images_before": self.images_before,
