@@ -1,14 +1,16 @@
 """Models small enough to ship: kernels in half precision, everything else as it is.
 
 A model that ships is a folder of `csi_tf/shipped` with the stages of a run, the names of its
-latents and a card that says what it is and where it comes from.
+latents, the curves of its training and a card that says what it is and where it comes from.
 """
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-from csi_tf import checkpoints, checks, files, latents, loading
+from csi_tf import checkpoints, checks, files, latents, loading, logs
 from csi_tf.config import Export
+from csi_tf.figures import curves
 from csi_tf.loading import MODEL_FILE
 
 _FOLDERS = ("stage1", "stage2")
@@ -26,6 +28,17 @@ def run(settings: Export, directory: Path) -> None:
             if names.exists():
                 shutil.copyfile(names, target.parent / latents.FILE)
                 break
+        _curves(source.parent, target.parent, info)
+
+
+def _curves(source: Path, target: Path, info: dict[str, Any]) -> None:
+    """How it was learnt: the numbers, and a picture of them."""
+    if not (source / logs.FILE).exists():
+        return
+    shutil.copyfile(source / logs.FILE, target / logs.FILE)
+    config = loading.settings(source, info)
+    title = f"{config.data.dataset}, {info['stage']}, {info.get('images_seen', 0):,} images seen"
+    files.write(target / "curves.png", curves.png(logs.read_metrics(source), title))
 
 
 def _stages(model: str, directory: Path) -> dict[Path, Path]:

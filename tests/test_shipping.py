@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tiny
+from PIL import Image
 from test_loading import export, inputs
 
 import csi_tf
@@ -74,6 +75,11 @@ def test_a_warm_start_has_the_weights_and_counts_the_images(tmp_path, capsys):
     # A learning rate this small leaves the weights as they are.
     assert train(tmp_path / "next", "--batch_size=4", "--learning_rate=1e-12", start) == 0
     assert "warm start from" in capsys.readouterr().out
+    with Image.open(small / "curves.png") as picture:
+        assert picture.size[0] > 1000
+    assert (small / "metrics.jsonl").read_bytes() == (
+        tmp_path / "first" / "metrics.jsonl"
+    ).read_bytes()
     (weights, info), (before, _) = (
         checkpoints.read(place / loading.MODEL_FILE) for place in (tmp_path / "next", small)
     )
