@@ -34,8 +34,8 @@ lint: venv  ## lint, format check and type check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-demo: venv  ## train a tiny model and fill some holes, in about three minutes
-	$(BIN)/python run.py --mode=demo --preset=demo $(ARGS)
+demo: venv  ## fill holes and move latents with a model that comes along (ARGS="--model=NAME")
+	$(BIN)/python run.py --mode=demo $(ARGS)
 
 format: venv  ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix .

@@ -35,8 +35,8 @@ MODES = {
 # Those that fill holes: their settings are not a Config but csi_tf.commands.Command.
 COMMANDS = ("inpaint", "traverse", "reconstruct", "sample")
 # All that use what is trained already, and have settings and flags of their own.
-WITH_OWN_FLAGS = (*COMMANDS, "evaluate", "figures", "ledger", "export")
-STAGE_TWO_MODES = ("stage2", "train", "demo", "reproduce")
+WITH_OWN_FLAGS = (*COMMANDS, "demo", "evaluate", "figures", "ledger", "export")
+STAGE_TWO_MODES = ("stage2", "train", "reproduce")
 TRAINING_MODES = ("stage1", "one_stage", *STAGE_TWO_MODES)
 
 # TC and MMD are of a set of images, not of one.
@@ -321,6 +321,26 @@ class Config(CheckedSettings):
         if "run" not in made:
             raise ValueError("a configuration needs the group run")
         return cls(**made)
+
+
+@dataclass(frozen=True)
+class Demo(CheckedSettings):
+    """What --mode=demo is asked."""
+
+    model: str = "procedural_faces"
+    mode: Literal["demo"] = "demo"
+    output: str | None = None
+    seed: int = 0
+    batch: int = 16
+
+    def check(self) -> None:
+        self._require(self.model != "", "model", "a model's name, a run directory or a model file")
+        self._require(self.output != "", "output", "the name of a directory")
+        self._at_least(1, "batch")
+        self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
+
+    def default_output(self) -> Path:
+        return Path("outputs", "demo-" + Path(self.model).name)
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,63 @@
-"""--mode=demo: from nothing to a picture of filled holes, in a few minutes on two cores."""
+"""--mode=demo: what a trained model does, in a few pictures, in under a minute and without data."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from matplotlib.figure import Figure
 
-from csi_tf import data, loading, masks, training
-from csi_tf.config import Config
-from csi_tf.figures import panels
-from csi_tf.inpaint import inpaint
+from csi_tf import checkpoints, data, files, loading, logs, masks
+from csi_tf.config import Demo
+from csi_tf.figures import arrays, figure3, figure4, layout
+from csi_tf.figures.arrays import Material, Sizes
+from csi_tf.inpaint import sample_prior
+from csi_tf.model import CSIModel
 
-FACES, COMPLETIONS = 6, 3
-MASKS = ("mouth", "eyes", "center", "nose", "bottom_half", "left_half")
+HOLES = ("mouth", "eyes", "nose", "center", "bottom_half", "left_half")
+# The hole that shows a slider is settled on faces apart from those shown.
+SIZES = Sizes(samples=3, latents=5, values=7, candidates=5, judges=2)
 
 
-def run(config: Config, directory: Path) -> None:
-    training.run(replace(config, run=replace(config.run, mode="train")), directory)
-    model = loading.load(directory)
-    split = data.held_out_split(config.data.dataset, config.data.data_dir)
-    faces = data.arrays(
-        config.data.dataset,
-        split,
-        config.data.image_size,
-        data_dir=config.data.data_dir,
-        limit=FACES,
-    ).images
-    mask = np.stack([masks.named(name, model.size) for name in MASKS[: len(faces)]])
-    filled = inpaint(model, faces, mask, COMPLETIONS, seed=config.run.seed).images
-    rows = [faces, panels.with_holes(faces, mask), *filled.swapaxes(0, 1)]
-    picture = directory / "demo.png"
-    Image.fromarray(panels.grid(rows, scale=4)).save(picture)
+def run(settings: Demo, directory: Path) -> None:
+    path = loading.find(settings.model)
+    model, config = loading.load(path), loading.settings(path, checkpoints.read(path)[1])
+    count = SIZES.judges + max(len(HOLES), SIZES.latents + 1)
+    if config.data.dataset == "procedural_faces":
+        images = data.arrays("procedural_faces", "test", model.size, limit=count).images
+        faces = "held-out procedural faces, which the model was not trained on"
+    else:
+        with logs.reports("faces to start from") as report:
+            images = sample_prior(_whole(path, model), count, settings.seed, progress=report)
+        faces = "faces that the model itself drew from its prior, so that no data set is needed"
+    judges, shown = images[: SIZES.judges], images[SIZES.judges :]
+    on = Material(shown, judges, SIZES, settings.seed, settings.batch, says="holes")
+    hole = np.stack([masks.named(name, model.size) for name in HOLES])
+    filled = figure3.draw(arrays.completions(model, on.faces(len(HOLES)), hole, on))
     print(
-        f"Held-out images, their holes ({', '.join(MASKS)}) and {COMPLETIONS} fillings: {picture}"
+        f"{_write(filled, directory / 'holes.png')}: {faces};\n"
+        f"  their holes ({', '.join(HOLES)}) and three fillings of each."
     )
-    print(f"Curves: {directory}/stage1/metrics.jsonl and {directory}/stage2/metrics.jsonl")
-    print(f"TensorBoard: tensorboard --logdir {directory}")
+    if model.decoder is not None:
+        moved = figure4.draw(arrays.figure4(model, replace(on, says="sliders")))
+        print(
+            f"{_write(moved, directory / 'sliders.png')}: one latent in each row, moved from left"
+            " to right,\n  three at once in the last. Nothing but the hole changes."
+        )
+    name = shlex.quote(settings.model)
+    print(
+        "Next, a picture of your own, filled, and with latents moved:\n"
+        f"  python run.py --mode=inpaint --model={name} --mask=mouth --input=PICTURE\n"
+        f"  python run.py --mode=traverse --model={name} --mask=mouth --input=PICTURE"
+    )
+
+
+def _whole(path: Path, model: CSIModel) -> CSIModel:
+    """Stage one where it is at hand: it was trained on whole pictures, stage two on holes."""
+    stage_one = path.parent.parent / "stage1" / loading.MODEL_FILE
+    return loading.load(stage_one) if stage_one.is_file() else model
+
+
+def _write(figure: Figure, path: Path) -> Path:
+    files.write(path, layout.png(figure))
+    return path

@@ -10,7 +10,7 @@ from typing import Any
 
 from csi_tf import checkpoints, checks, files, latents, loading, logs
 from csi_tf.config import Export
-from csi_tf.figures import curves
+from csi_tf.figures import curves, layout
 from csi_tf.loading import MODEL_FILE
 
 _FOLDERS = ("stage1", "stage2")
@@ -38,7 +38,7 @@ def _curves(source: Path, target: Path, info: dict[str, Any]) -> None:
     shutil.copyfile(source / logs.FILE, target / logs.FILE)
     config = loading.settings(source, info)
     title = f"{config.data.dataset}, {info['stage']}, {info.get('images_seen', 0):,} images seen"
-    files.write(target / "curves.png", curves.png(logs.read_metrics(source), title))
+    files.write(target / "curves.png", layout.png(curves.draw(logs.read_metrics(source), title)))
 
 
 def _stages(model: str, directory: Path) -> dict[Path, Path]:

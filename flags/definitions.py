@@ -15,6 +15,7 @@ from csi_tf.config import (
     WITH_OWN_FLAGS,
     CheckedSettings,
     Config,
+    Demo,
     Export,
     expectation,
     optional,
@@ -30,7 +31,7 @@ RUN = {
     " data has them, the factors. Mode summary: print the networks, their parameter counts and"
     " receptive fields. Mode stage1: train encoder, decoder and forward PixelCNN. Mode stage2:"
     " train the bidirectional PixelCNN on top. Mode train: stage1, then stage2. Mode one_stage: all"
-    " at once, the paper's ablation. Mode demo: train both stages and draw fillings of holes. Modes"
+    " at once, the paper's ablation. Mode demo: see what a model that comes along does. Modes"
     " inpaint, traverse, reconstruct and sample use a trained model, mode evaluate measures one,"
     " mode figures draws the paper's figures, mode ledger writes the page of results, mode export"
     " makes a model small: they have flags of their own; --mode=inpaint --help lists them. Mode"
@@ -268,6 +269,16 @@ FIGURES = {
     "batch": "Completions drawn at once. The last bits of a result may depend on it.",
 }
 
+DEMO = {
+    "mode": "What to do. Mode demo: see what a model does. It fills holes and moves latents, and"
+    " needs no data set.",
+    "model": "Model to use: one that comes along, by its name, a run directory or a model file.",
+    "output": "Directory to write holes.png and sliders.png to, by default outputs/demo-MODEL."
+    " --run_dir says the same.",
+    "seed": "Seed of everything random.",
+    "batch": "Completions drawn at once. The last bits of a result may depend on it.",
+}
+
 LEDGER = {
     "mode": "What to do. Mode ledger: write results.md from what reproductions have found.",
     "claims": "Files claims.json of reproductions, one for each data set, with commas between.",
@@ -285,6 +296,7 @@ EXPORT = {
 # Mode -> its settings, and heading -> flag -> help
 OWN_HELP: dict[str, tuple[type[CheckedSettings], dict[str, dict[str, str]]]] = {
     **dict.fromkeys(COMMANDS, (Command, COMMAND_HELP)),
+    "demo": (Demo, {"Demo": DEMO}),
     "evaluate": (Evaluation, {"Evaluation": EVALUATION, "Measured": HELD_OUT}),
     "figures": (Figures, {"Figures": FIGURES}),
     "ledger": (Ledger, {"Ledger": LEDGER}),

@@ -96,7 +96,7 @@ def test_defaults_are_the_papers():
         ({"model": {"latents": False, "full_image_encoder": True}}, ["full_image_encoder"]),
         *(
             ({"run": {"mode": mode}, "loop": {"stage1": "a/run"}}, ["stage1", mode, "leave it out"])
-            for mode in ("train", "demo", "stage1", "one_stage")
+            for mode in ("train", "stage1", "one_stage")
         ),
         ({"data": {"image_size": 8}}, ["image_size", "16"]),
         ({"data": {"dataset": "two\nlines"}}, ["dataset", "single line"]),

@@ -1,4 +1,6 @@
-"""What a newcomer meets: the demo, its picture, and loading what was trained."""
+"""What a newcomer meets: the demo, its pictures, and loading what was trained."""
+
+import json
 
 import numpy as np
 import pytest
@@ -6,29 +8,56 @@ import tiny
 from PIL import Image
 
 import csi_tf
-from csi_tf import checkpoints, demo, latents, loading
+import run
+from csi_tf import checkpoints, data, latents, loading, training
 from csi_tf.figures import panels
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("demo")
-    config = tiny.config("demo", optimiser={"train_steps": 2}, loop={"panel_every": 2})
-    demo.run(config, directory)
+    directory = tmp_path_factory.mktemp("trained")
+    config = tiny.config("train", optimiser={"train_steps": 2}, loop={"panel_every": 2})
+    training.run(config, directory)
     return config, directory
 
 
-def test_the_demo_draws_its_picture(finished):
+def demo(model, where, capsys):
+    assert run.main(["run.py", "--mode=demo", f"--model={model}", f"--output={where}"]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_demo_fills_held_out_faces_and_moves_latents(finished, tmp_path, capsys):
     _, directory = finished
-    picture = np.asarray(Image.open(directory / "demo.png"))
-    gap, side = 4, 16 * 4
-    assert picture.shape == (5 * (side + gap) + gap, 6 * (side + gap) + gap, 3)
-    original, masked = (picture[gap + i * (side + gap) :][:side, gap : gap + side] for i in (0, 1))
-    assert (original != masked).any()
-    top = slice(0, side // 2)  # above the mouth every row shows what is observed
-    for row in range(5):
-        shown = picture[gap + row * (side + gap) :][:side, gap : gap + side]
-        np.testing.assert_array_equal(shown[top], original[top])
+    said = demo(directory, tmp_path / "demo", capsys)
+    assert "held-out procedural faces" in said
+    assert f"--model={directory}" in said
+    held_out = data.arrays("procedural_faces", "test", 16, limit=8).images[2:]
+    with Image.open(tmp_path / "demo" / "holes.png") as picture:
+        page = np.asarray(picture.convert("RGB"))
+    assert all(shows(page, face) for face in held_out)
+    with Image.open(tmp_path / "demo" / "sliders.png") as picture:
+        assert picture.size[0] > 700
+
+
+def shows(page, face, scale=6):
+    """Whether a picture, enlarged, is somewhere on the page; found by its top left pixel."""
+    enlarged = face.repeat(scale, axis=0).repeat(scale, axis=1)
+    side = len(enlarged)
+    corners = np.argwhere((page[: -side + 1, : -side + 1] == enlarged[0, 0]).all(axis=-1))
+    return any((page[y : y + side, x : x + side] == enlarged).all() for y, x in corners)
+
+
+def test_without_a_data_set_the_demo_draws_its_own_faces(finished, tmp_path, capsys):
+    _, directory = finished
+    other = tmp_path / "other"
+    for stage in ("stage1", "stage2"):
+        weights, info = checkpoints.read(directory / stage / loading.MODEL_FILE)
+        said = json.loads(info["config"])
+        said["data"]["dataset"] = "npz:gone.npz"
+        info["config"] = json.dumps(said)
+        (other / stage).mkdir(parents=True)
+        checkpoints.write(other / stage / loading.MODEL_FILE, weights, info)
+    assert "itself drew" in demo(other, tmp_path / "demo", capsys)
 
 
 def test_a_loaded_model_is_the_one_that_was_exported(finished):

@@ -1,6 +1,5 @@
 """Curves of a training run from its metrics.jsonl: what was learnt, and whether z is in use."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,13 +24,6 @@ def draw(metrics: Sequence[dict[str, Any]], title: str) -> Figure:
     for panel, (name, key) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
         _panel(panel, name, key, metrics)
     return figure
-
-
-def png(metrics: Sequence[dict[str, Any]], title: str) -> bytes:
-    content = io.BytesIO()
-    # No date and version, so that the same curves make the same file.
-    draw(metrics, title).savefig(content, format="png", dpi=100, metadata={"Software": None})
-    return content.getvalue()
 
 
 def _panel(panel: Axes, name: str, key: str, metrics: Sequence[dict[str, Any]]) -> None:

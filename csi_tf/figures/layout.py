@@ -130,15 +130,24 @@ def save(
     figure: Figure, directory: Path, name: str, arrays: Mapping[str, Any], caption: str
 ) -> None:
     """NAME.png, NAME.pdf, and NAME.npz with the arrays behind them; the same bytes every time."""
-    made = {"npz": io.BytesIO(), "png": io.BytesIO(), "pdf": io.BytesIO()}
+    pdf, npz = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context({"pdf.fonttype": 42, "savefig.bbox": None}):  # text stays text
-        figure.savefig(made["png"], format="png", dpi=DPI, metadata={"Description": caption})
         figure.savefig(
-            made["pdf"], format="pdf", dpi=DPI, metadata={"Subject": caption, "CreationDate": None}
+            pdf, format="pdf", dpi=DPI, metadata={"Subject": caption, "CreationDate": None}
         )
-    np.savez_compressed(made["npz"], caption=np.array(caption), **arrays)
+    np.savez_compressed(npz, caption=np.array(caption), **arrays)
+    made = {"png": png(figure, caption), "pdf": pdf.getvalue(), "npz": npz.getvalue()}
     for kind, content in made.items():
-        files.write(directory / f"{name}.{kind}", content.getvalue())
+        files.write(directory / f"{name}.{kind}", content)
+
+
+def png(figure: Figure, caption: str = "") -> bytes:
+    said = {"Description": caption} if caption else {}
+    made = io.BytesIO()
+    # Without the version of matplotlib: the same figure makes the same file.
+    with matplotlib.rc_context({"savefig.bbox": None}):
+        figure.savefig(made, format="png", dpi=DPI, metadata={"Software": None, **said})
+    return made.getvalue()
 
 
 def pixels(figure: Figure) -> np.ndarray:

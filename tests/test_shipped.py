@@ -1,0 +1,92 @@
+"""The models that come along: whole, small, described, and better than knowing nothing."""
+
+import re
+
+import numpy as np
+import pytest
+
+import csi_tf
+import run
+from csi_tf import checkpoints, files, latents, loading, logs
+from csi_tf.evaluation import evaluate
+from csi_tf.evaluation import report as reports
+from csi_tf.evaluation.bootstrap import FEWEST
+from csi_tf.evaluation.report import Report
+from csi_tf.evaluation.settings import Evaluation
+
+NAMES = csi_tf.available()
+MEGABYTES = 50  # for all of them
+SECTIONS = ("Data", "Training", "Measured", "Limits", "Bias", "Licence")
+
+
+def folder(name):
+    return loading.SHIPPED / name
+
+
+def test_procedural_faces_is_the_model_of_the_demo():
+    assert "procedural_faces" in NAMES
+
+
+def test_they_are_small():
+    sizes = [path.stat().st_size for path in loading.SHIPPED.rglob("*") if path.is_file()]
+    assert sum(sizes) < MEGABYTES * 1e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_a_card_that_its_files_bear_out(name):
+    card = (folder(name) / "README.md").read_text()
+    assert re.findall("^## (.*)$", card, re.M) == list(SECTIONS)
+    for stage in ("stage1", "stage2"):
+        weights, info = checkpoints.read(folder(name) / stage / loading.MODEL_FILE)
+        assert any(values.dtype == np.float16 for values in weights.values())
+        assert f"{info['images_seen']:,} images" in card
+        kept = logs.read_metrics(folder(name) / stage)
+        assert kept[-1]["step"] == info["step"]
+        assert f"{info['validation']['validation/bits_per_dim']:.3f}" in card
+        assert (folder(name) / stage / "curves.png").stat().st_size > 10_000
+
+
+def evaluation(name):
+    return Report.read(folder(name) / "stage2" / "evaluation")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_its_card_says_was_measured_of_this_very_file(name):
+    report = evaluation(name)
+    assert report.about["sha256"] == files.digest(loading.find(name))
+    card = (folder(name) / "README.md").read_text()
+    rows = re.findall(r"^\| `(\S+)` .*\| (\S+) \| (\S+) to (\S+) \|$", card, re.M)
+    assert rows
+    for key, *said in rows:
+        found = report.measures[key]
+        assert said == [reports.said(x) for x in (found.estimate, found.low, found.high)], key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_latents_have_names(name):
+    model = csi_tf.load(name)
+    assert len(model.named_latents) >= 5
+    assert all(isinstance(each, latents.Latent) for each in model.named_latents)
+
+
+def test_the_evaluation_of_procedural_faces_can_be_had_again(tmp_path):
+    """The bits/dim of the first held-out images, one by one."""
+    kept = evaluation("procedural_faces")
+    settings = Evaluation(
+        model="procedural_faces",
+        parts="likelihood",
+        images=FEWEST,
+        masks="mouth",
+        posterior_draws=1,
+    )
+    again = evaluate.run(settings, tmp_path)
+    key = "likelihood/mouth/given_z"
+    # Sums in another order, on another processor
+    np.testing.assert_allclose(again.rows(key), kept.rows(key)[:FEWEST], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_demo_shows_it(name, tmp_path, capsys):
+    assert run.main(["run.py", "--mode=demo", f"--model={name}", f"--output={tmp_path}"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} >= {"holes.png", "sliders.png"}
+    assert f"--model={name}" in capsys.readouterr().out
