@@ -5,13 +5,14 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && { echo $$p; exit; }; done; echo python3)
 
-.PHONY: help venv test lint demo format lock clean
+.PHONY: help venv test browser-test lint demo studio format lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed  ## create .venv with the locked development set
 
@@ -29,6 +30,10 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 test: venv  ## run the tests (arguments: make test ARGS="-k masks")
 	$(BIN)/python -m pytest $(ARGS)
 
+browser-test: venv  ## test the studio in Chromium, which apt installs if it is not there
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
+	$(BIN)/python -m pytest tests/test_studio_page.py $(ARGS)
+
 lint: venv  ## lint, format check and type check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,6 +41,9 @@ lint: venv  ## lint, format check and type check
 
 demo: venv  ## fill holes and move latents with a model that comes along (ARGS="--model=NAME")
 	$(BIN)/python run.py --mode=demo $(ARGS)
+
+studio: venv  ## a page to paint holes on and to move latents (ARGS="--port=8000")
+	$(BIN)/python run.py --mode=studio $(ARGS)
 
 format: venv  ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix .

@@ -53,7 +53,7 @@ def _run(argv: Sequence[str]) -> int:
         )
         called, flag, given = "Run", "run_dir", settings.run.run_dir
     else:
-        given = settings.output
+        given = getattr(settings, "output", None)
         mode, opened = (
             settings.mode,
             output.open_directory(given, settings.default_output()),

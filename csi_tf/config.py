@@ -6,6 +6,7 @@ it: `Literal` lists the valid names, `| None` makes it optional.
 
 import json
 import math
+import tempfile
 import types
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -30,12 +31,13 @@ MODES = {
     "figures": "csi_tf.figures.paper:run",
     "reproduce": "csi_tf.reproduce.run:run",
     "export": "csi_tf.shipping:run",
+    "studio": "csi_tf.studio.serve:run",
     "ledger": "csi_tf.reproduce.ledger:run",
 }
 # Those that fill holes: their settings are not a Config but csi_tf.commands.Command.
 COMMANDS = ("inpaint", "traverse", "reconstruct", "sample")
 # All that use what is trained already, and have settings and flags of their own.
-WITH_OWN_FLAGS = (*COMMANDS, "demo", "evaluate", "figures", "ledger", "export")
+WITH_OWN_FLAGS = (*COMMANDS, "demo", "evaluate", "figures", "ledger", "export", "studio")
 STAGE_TWO_MODES = ("stage2", "train", "reproduce")
 TRAINING_MODES = ("stage1", "one_stage", *STAGE_TWO_MODES)
 
@@ -341,6 +343,34 @@ class Demo(CheckedSettings):
 
     def default_output(self) -> Path:
         return Path("outputs", "demo-" + Path(self.model).name)
+
+
+@dataclass(frozen=True)
+class Studio(CheckedSettings):
+    """What --mode=studio is asked."""
+
+    model: str | None = None
+    mode: Literal["studio"] = "studio"
+    port: int = 7860
+    host: str = "127.0.0.1"
+    share: bool = False
+
+    def check(self) -> None:
+        self._require(0 < self.port < 65536, "port", "from 1 to 65535")
+        self._require(self.host != "", "host", "an address of this machine")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models to choose from; those that come along where none are named."""
+        import csi_tf
+
+        if self.model is None:
+            return tuple(csi_tf.available())
+        return tuple(name.strip() for name in self.model.split(",") if name.strip())
+
+    def default_output(self) -> Path:
+        """Of uploads and downloads; it goes when the studio is closed."""
+        return Path(tempfile.mkdtemp(prefix="csi-tf-studio-"))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from csi_tf.config import (
     Config,
     Demo,
     Export,
+    Studio,
     expectation,
     optional,
 )
@@ -178,6 +179,9 @@ COMMAND = {
     "repeat": "A PNG made by one of these modes, to make again. It comes out the same bit for bit"
     " on the same machine with the same versions; a model, picture or mask that has changed is an"
     " error. If they have moved, --model, --input and --mask say where to.",
+    "session": "A session saved in the studio, or a PNG downloaded from it, for mode inpaint: draws"
+    " the same completions. It says all else but where to write; --model says where its model has"
+    " moved.",
     "data_dir": "Where TensorFlow Datasets keeps its data. None stands for its own default folder.",
 }
 
@@ -293,6 +297,15 @@ EXPORT = {
     " says the same.",
 }
 
+STUDIO = {
+    "mode": "What to do. Mode studio: a page to paint holes on and to move latents.",
+    "model": "Models to choose from: names, run directories or model files, with commas between."
+    " None stands for those that come along.",
+    "port": "Port to serve the page on.",
+    "host": "Address to serve the page on. The default can be reached from this machine only.",
+    "share": "Ask Gradio's servers for a public link to the page. Whoever has it can use it.",
+}
+
 # Mode -> its settings, and heading -> flag -> help
 OWN_HELP: dict[str, tuple[type[CheckedSettings], dict[str, dict[str, str]]]] = {
     **dict.fromkeys(COMMANDS, (Command, COMMAND_HELP)),
@@ -301,6 +314,7 @@ OWN_HELP: dict[str, tuple[type[CheckedSettings], dict[str, dict[str, str]]]] = {
     "figures": (Figures, {"Figures": FIGURES}),
     "ledger": (Ledger, {"Ledger": LEDGER}),
     "export": (Export, {"Export": EXPORT}),
+    "studio": (Studio, {"Studio": STUDIO}),
 }
 
 
@@ -356,6 +370,6 @@ def define(mode: str | None = None) -> absl_flags.FlagValues:
             parser = _SettingParser(kinds[name], names)
             boolean = kinds[name] is bool  # --xla and --noxla, without a value
             absl_flags.DEFINE(parser, name, default, text, values, None, heading, boolean=boolean)
-    if mode in WITH_OWN_FLAGS:
+    if "output" in values:
         absl_flags.DEFINE_alias("run_dir", "output", flag_values=values)
     return values

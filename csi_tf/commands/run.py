@@ -5,10 +5,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from csi_tf import logs
+from csi_tf import logs, session
 from csi_tf.commands import output, repeat
 from csi_tf.commands.completions import Completions
 from csi_tf.commands.job import Job, Layout, Picture
@@ -33,10 +34,31 @@ _DOING = {
 
 def run(command: Command, directory: Path) -> None:
     with _warnings_as_notes():
+        if command.session is not None:
+            command = opened(command, directory)
         if command.repeat is None:
             _Batch(Job(command, directory, note)).run()
         else:
             repeat.run(command, directory, note, LAYOUTS[command.mode])
+
+
+def opened(command: Command, directory: Path) -> Command:
+    """What a session of the studio asks for; its picture and mask come to lie in the directory."""
+    saved = session.read(command.session)
+    picture, mask = session.write_files(saved, directory)
+    return replace(
+        command,
+        session=None,
+        model=command.model or saved.model,
+        input=str(picture),
+        mask=str(mask),
+        crop="none",
+        latents=",".join(f"{key}={value!r}" for key, value in saved.latents.items()) or None,
+        num_samples=saved.num_samples,
+        seed=saved.seed,
+        truncation=saved.truncation,
+        order="likelihood",
+    )
 
 
 def note(text: str) -> None:

@@ -31,6 +31,9 @@ _USED_BY = {
 # What may be said beside --repeat: where to write, and where things are that have moved.
 _WITH_REPEAT = ("mode", "repeat", "output", "overwrite", "model", "input", "mask", "data_dir")
 
+# And beside --session, which says all else.
+_WITH_SESSION = ("mode", "session", "output", "overwrite", "model", "batch")
+
 Box = tuple[int, int, int, int]  # left, top, width, height
 
 
@@ -44,6 +47,7 @@ class Command(CheckedSettings):
     output: str | None = None
     overwrite: bool = False
     repeat: str | None = None
+    session: str | None = None
     data_dir: str | None = None
     crop: str = "center"
     paste_back: bool = False
@@ -61,6 +65,9 @@ class Command(CheckedSettings):
     def check(self) -> None:
         if self.repeat is not None:
             self._check_repeat()
+            return
+        if self.session is not None:
+            self._check_session()
             return
         for name, modes in _USED_BY.items():
             if self.mode not in modes and getattr(self, name) != _DEFAULTS[name]:
@@ -93,9 +100,16 @@ class Command(CheckedSettings):
                     f"--repeat takes its settings from {self.repeat}: leave --{name} out"
                 )
 
+    def _check_session(self) -> None:
+        if self.mode != "inpaint":
+            raise ValueError(f"--session has no place in --mode={self.mode}; leave it out")
+        for name, default in _DEFAULTS.items():
+            if name not in _WITH_SESSION and getattr(self, name) != default:
+                raise ValueError(f"{self.session} says what --{name} is: leave that out")
+
     def default_output(self) -> Path:
         """A new one, inpainted/<date>-<mode>-<model>"""
-        place = Path(os.path.abspath(checks.path(self.repeat or self.model)))
+        place = Path(os.path.abspath(checks.path(self.repeat or self.session or self.model)))
         while place.name in ("model.safetensors", "stage1", "stage2"):
             place = place.parent
         kind = "repeat" if self.repeat else self.mode

@@ -1,0 +1,72 @@
+"""The studio's operations for programs, over HTTP: sessions in, pictures out.
+
+    from gradio_client import Client
+    studio = Client("http://127.0.0.1:7860")
+    session = studio.predict("procedural_faces", 7, api_name="/face")
+    session["latents"] = {"smile": 2.0}
+    made = studio.predict(session, api_name="/inpaint")
+
+A session is the JSON that the page saves. Pictures are PNG in base64.
+"""
+
+import base64
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from csi_tf import latents as latent_space
+from csi_tf import session as sessions
+from csi_tf.studio.desk import key
+from csi_tf.studio.engine import Engine
+
+
+class Api:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, **drawing: Any) -> None:
+        """Into the page that is being built; `drawing` shares its queue."""
+        for function in (self.models, self.face, self.infer, self.inpaint, self.sweep):
+            gr.api(function, api_name=function.__name__, **drawing)
+
+    def models(self) -> list[str]:
+        """The names of the studio's models."""
+        return list(self._engine.names)
+
+    def face(self, model: str, number: int) -> dict[str, Any]:
+        """A session on a held-out procedural face."""
+        return self._engine.held_out(model, number).to_dict()
+
+    def infer(self, session: dict[str, Any]) -> dict[str, float]:
+        """Where each latent stands by what is observed, by name."""
+        opened = self._session(session)
+        sliders = self._engine.open(opened.model).sliders
+        inferred = self._engine.inferred(opened)
+        return {str(key(each)): value for each, value in zip(sliders, inferred, strict=True)}
+
+    def inpaint(self, session: dict[str, Any]) -> dict[str, Any]:
+        """Completions, the likeliest first."""
+        made = self._engine.complete(self._session(session))
+        return {
+            "pictures": [_text(image) for image in made.images[0]],
+            "bits_per_dim": np.nan_to_num(made.bits_per_dim[0]).tolist(),
+            "latents": made.latents[0].tolist(),
+            "numbers": made.numbers[0].tolist(),
+        }
+
+    def sweep(self, session: dict[str, Any], latent: str, values: list[float]) -> list[str]:
+        """The likeliest completion with one latent at each value, all else the same."""
+        opened = self._session(session)
+        made = self._engine.complete(opened)
+        model = self._engine.open(opened.model).model
+        moved = latent_space.find(model, int(latent) if latent.isdecimal() else latent)
+        z, number = made.latents[0, 0], int(made.numbers[0, 0])
+        return [_text(x) for x in self._engine.sweep(opened, moved, z, number, values)]
+
+    def _session(self, found: dict[str, Any]) -> sessions.Session:
+        return self._engine.checked(sessions.parse(found))
+
+
+def _text(image: np.ndarray) -> str:
+    return base64.b64encode(sessions.png(image)).decode()

@@ -1,0 +1,187 @@
+"""What the page asks for, without a page: models, faces, inferred latents, completions, sweeps."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from csi_tf import checkpoints, data, latents, loading, masks
+from csi_tf.evaluation import encoding
+from csi_tf.inpaint import Completions, inpaint, sample_prior
+from csi_tf.latents import Latent
+from csi_tf.model import CSIModel
+from csi_tf.session import Session
+
+HELD_OUT = 2000  # procedural faces to choose from
+SAMPLES = 4  # completions, to begin with
+Progress = Callable[[int, int], None]
+
+
+class Superseded(Exception):
+    """Something newer was asked for, or nobody waits any longer."""
+
+
+class Turns:
+    """Of each person only the newest request is worked on."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def take(self, person: str) -> int:
+        with self._lock:
+            self._newest[person] = self._newest.get(person, 0) + 1
+            return self._newest[person]
+
+    def newest(self, person: str) -> int:
+        return self._newest.get(person, 0)
+
+    def check(self, person: str, turn: int) -> None:
+        if self.newest(person) != turn:
+            raise Superseded
+
+    def forget(self, person: str) -> None:
+        self._newest.pop(person, None)
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    name: str
+    model: CSIModel
+    whole: CSIModel  # that draws faces from nothing: stage one where it is at hand
+    dataset: str
+    sliders: tuple[Latent, ...]  # those with names first, by rank, then the remaining dimensions
+    named: int  # how many have names
+    said: str
+
+
+class Engine:
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._opened: dict[str, Opened] = {}
+        self._lock = threading.Lock()
+
+    def open(self, name: str) -> Opened:
+        """Of the models that the studio was started with; no other file is read."""
+        if name not in self.names:
+            raise ValueError(f"{name} is none of this studio's models: {', '.join(self.names)}")
+        with self._lock:
+            if name not in self._opened:
+                self._opened[name] = _open(name)
+            return self._opened[name]
+
+    def held_out(self, name: str, number: int) -> Session:
+        opened = self.open(name)
+        number %= HELD_OUT
+        face = _face(number, opened.model.size)
+        mask = masks.named("mouth", opened.model.size)
+        return Session(
+            name, face, mask, num_samples=SAMPLES, said=f"held-out procedural face {number}"
+        )
+
+    def drawn(self, name: str, seed: int, progress: Progress | None = None) -> Session:
+        """A face from the prior."""
+        opened = self.open(name)
+        face = sample_prior(opened.whole, 1, seed, progress=progress)[0]
+        mask = masks.named("mouth", opened.model.size)
+        said = f"drawn by the model from nothing, seed {seed}"
+        return Session(name, face, mask, num_samples=SAMPLES, said=said)
+
+    def checked(self, session: Session) -> Session:
+        """A session from a file; ValueError if it is of another studio."""
+        size = self.open(session.model).model.size
+        if len(session.image) != size:
+            raise ValueError(
+                f"its picture has {len(session.image)} pixels on a side, {session.model} {size}"
+            )
+        for key in session.latents:
+            latents.find(self.open(session.model).model, key)
+        return session
+
+    def inferred(self, session: Session) -> list[float]:
+        """Where each slider stands by what is observed: the mean of the posterior along it."""
+        opened = self.open(session.model)
+        images, mask = session.image[None], session.context_mask[None]
+        mean = encoding.encode(opened.model, images, mask, session.seed).mean[0]
+        return [float(mean @ each.direction) for each in opened.sliders]
+
+    def complete(self, session: Session, progress: Progress | None = None) -> Completions:
+        """The likeliest first."""
+        return inpaint(
+            self.open(session.model).model,
+            session.image,
+            session.context_mask,
+            session.num_samples,
+            latents=dict(session.latents),
+            seed=session.seed,
+            truncation=session.truncation,
+            order="likelihood",
+            progress=progress,
+        )
+
+    def sweep(
+        self,
+        session: Session,
+        latent: Latent,
+        z: np.ndarray,
+        number: int,
+        values: Sequence[float],
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """uint8 (V, S, S, 3): completion `number`, drawn with z, with one latent at each value."""
+        way = latents.Settings(latent.direction[None], np.array(values)[:, None])
+        count = len(values)
+        many = np.tile(z.astype(np.float64), (count, 1))
+        return inpaint(
+            self.open(session.model).model,
+            np.repeat(session.image[None], count, axis=0),
+            session.context_mask,
+            z=way.on(many, np.arange(count)),
+            seed=session.seed,
+            truncation=session.truncation,
+            first_sample=number,
+            progress=progress,
+        ).images[:, 0]
+
+
+def _open(name: str) -> Opened:
+    path = loading.find(name)
+    info = checkpoints.read(path)[1]
+    model = loading.load(path)
+    stage_one = path.parent.parent / "stage1" / loading.MODEL_FILE
+    is_second = info["stage"] == "stage2" and stage_one.is_file()
+    whole = loading.load(stage_one) if is_second else model
+    config = loading.settings(path, info)
+    named = 0
+    sliders: tuple[Latent, ...] = ()
+    if model.decoder is not None:
+        known = model.named_latents
+        count = model.config.latent_dim
+        axes = {each.dimension for each in known}
+        rest = [latents.find(model, i) for i in range(count) if i not in axes]
+        named, sliders = len(known), (*known, *rest)
+    return Opened(
+        name, model, whole, config.data.dataset, sliders, named, _said(name, model, config, info)
+    )
+
+
+def _said(name: str, model: CSIModel, config: Any, info: Mapping[str, Any]) -> str:
+    seen = info.get("images_seen", 0) + info.get("images_before", 0)
+    licence = (
+        "Trained on CelebA: for non-commercial research only."
+        if "celeb" in f"{name} {config.data.dataset}".lower()
+        else ""
+    )
+    data_ = "procedural faces" if config.data.dataset == "procedural_faces" else "its own data"
+    return (
+        f"**{name}**: {model.size}x{model.size} pixels, trained on {data_}, {seen:,} images seen."
+        f" {licence}"
+    )
+
+
+@cache
+def _face(number: int, size: int) -> np.ndarray:
+    return data.arrays("procedural_faces", "test", size, limit=number + 1).images[number]

@@ -1,0 +1,328 @@
+"""The page: what is on it, and what each thing on it does."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from csi_tf.studio import actions, canvas
+from csi_tf.studio.actions import UNLIMITED, Actions
+from csi_tf.studio.api import Api
+from csi_tf.studio.engine import Engine
+
+BOXES = ("mouth", "eyes", "nose", "center", "hair", "face", "bottom_half", "left_half")
+SHOWN = 8  # sliders that are not folded away
+STEP = 0.05
+# A processor draws two requests no faster at once than in turn.
+DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
+
+CSS = """
+#editor canvas, #large img, #both img, #gallery img, #strip img, #mask img {
+  image-rendering: pixelated;
+}
+#status { min-height: 1.6em; }
+button[id^="reset-"] { align-self: center; }
+#gallery .grid-wrap { min-height: 0; max-height: 24em; padding: 0; }
+/* On a narrow screen what was drawn comes before the sliders. */
+@media (max-width: 1000px) { #steering { order: 1; } }
+"""
+_HEAD = """
+# csi-tf studio
+Paint a hole, fill it, and say with the sliders what the filling should mean.
+"""
+
+
+class _Photo(gr.Image):
+    """Hands over whatever was uploaded: Gradio says nothing to people of what is no picture."""
+
+    is_template = True  # to the browser it is an Image
+
+    def preprocess(self, payload: Any) -> str | None:
+        return None if payload is None else payload.path
+
+
+class Page:
+    """`directory` is where downloads are put."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self.engine = engine
+        self.most = max(len(engine.open(name).sliders) for name in engine.names)
+        self.actions = Actions(engine, directory, self.most)
+
+    def build(self) -> gr.Blocks:
+        with gr.Blocks(title="csi-tf studio", analytics_enabled=False) as blocks:
+            self.desk = gr.State(None)
+            gr.Markdown(_HEAD)
+            with gr.Row():
+                with gr.Column(scale=5, min_width=320):
+                    self._picture()
+                with gr.Column(scale=4, min_width=300, elem_id="steering"):
+                    self._sliders()
+                with gr.Column(scale=5, min_width=320):
+                    self._result()
+            self._events(blocks)
+            Api(self.engine).add(**DRAWING)
+        return blocks
+
+    # What is on the page
+
+    def _picture(self) -> None:
+        self.model = gr.Dropdown(
+            list(self.engine.names),
+            value=self.engine.names[0],
+            label="Model",
+            visible=len(self.engine.names) > 1,
+            elem_id="model",
+        )
+        self.note = gr.Markdown(elem_id="note")
+        self.editor = gr.ImageEditor(
+            label="Paint the hole",
+            height=460,
+            type="numpy",
+            image_mode="RGBA",
+            format="png",
+            sources=(),
+            transforms=(),
+            layers=False,
+            brush=gr.Brush(default_size=40, colors=["#e11d6e"], color_mode="fixed"),
+            eraser=gr.Eraser(default_size=40),
+            buttons=[],
+            canvas_size=(canvas.SIDE, canvas.SIDE),
+            fixed_canvas=True,
+            elem_id="editor",
+        )
+        with gr.Row(elem_id="boxes"):
+            self.boxes = [
+                gr.Button(name.replace("_", " "), size="sm", min_width=60, elem_id=f"box-{name}")
+                for name in BOXES
+            ]
+        with gr.Row():
+            self.clear = gr.Button("clear", size="sm", min_width=60, elem_id="clear")
+            self.invert = gr.Button("invert", size="sm", min_width=60, elem_id="invert")
+        with gr.Row():
+            self.next = gr.Button("Another face", size="sm", min_width=120, elem_id="next")
+            self.draw = gr.Button("Draw a new face", size="sm", min_width=120, elem_id="draw")
+        with gr.Accordion("Your own photo", open=False, elem_id="photo"):
+            self.photo = _Photo(
+                label="Photo",
+                sources=["upload", "clipboard"],
+                height=180,
+                buttons=[],
+                elem_id="upload",
+            )
+            self.part = gr.Slider(0.1, 1, 1, step=0.01, label="Size of the square")
+            self.across = gr.Slider(0, 1, 0.5, step=0.01, label="Left to right")
+            self.down = gr.Slider(0, 1, 0.5, step=0.01, label="Top to bottom")
+            self.frame = gr.Image(
+                label="The square that is used", interactive=False, buttons=[], elem_id="frame"
+            )
+            self.use = gr.Button("Use this square", size="sm", elem_id="use")
+        gr.Markdown("The mask that is used, pixel by pixel; white is the hole:")
+        self.mask = gr.Image(
+            label="Mask",
+            show_label=False,
+            interactive=False,
+            height=150,
+            buttons=[],
+            format="png",
+            elem_id="mask",
+        )
+
+    def _sliders(self) -> None:
+        self.sliders: list[gr.Slider] = []
+        self.resets: list[gr.Button] = []
+        gr.Markdown("### Sliders")
+        self.all = gr.Button("All as inferred", size="sm", elem_id="reset-all")
+        self._slider_rows(range(min(SHOWN, self.most)))
+        with gr.Accordion("All other latents", open=False, elem_id="others"):
+            self._slider_rows(range(min(SHOWN, self.most), self.most))
+        with gr.Accordion("Rename a latent", open=False, elem_id="rename"):
+            self.which = gr.Dropdown([], label="Latent", elem_id="rename-which")
+            self.name = gr.Textbox(label="Its name", max_length=40, elem_id="rename-name")
+            self.rename = gr.Button("Rename", size="sm", elem_id="rename-do")
+
+    def _slider_rows(self, numbers: range) -> None:
+        for number in numbers:
+            with gr.Row(equal_height=True):
+                slider = gr.Slider(
+                    minimum=-3,
+                    maximum=3,
+                    value=0,
+                    step=STEP,
+                    label="",
+                    buttons=[],
+                    scale=6,
+                    min_width=200,
+                    elem_id=f"slider-{number}",
+                )
+                reset = gr.Button("↺", size="sm", scale=0, min_width=40, elem_id=f"reset-{number}")
+            self.sliders.append(slider)
+            self.resets.append(reset)
+
+    def _result(self) -> None:
+        with gr.Row():
+            self.fill = gr.Button("Fill the hole", variant="primary", elem_id="fill")
+            self.stop = gr.Button("Stop", variant="stop", elem_id="stop")
+        self.status = gr.Markdown(elem_id="status")
+        with gr.Tabs():
+            with gr.Tab("Completion"):
+                self.large = gr.Image(
+                    label="Completion",
+                    show_label=False,
+                    interactive=False,
+                    format="png",
+                    buttons=[],
+                    elem_id="large",
+                )
+            with gr.Tab("Before and after"):
+                self.both = gr.ImageSlider(
+                    label="Before and after",
+                    show_label=False,
+                    interactive=False,
+                    format="png",
+                    elem_id="both",
+                )
+            with gr.Tab("Where they differ"):
+                self.spread = gr.Image(
+                    label="Where they differ",
+                    show_label=False,
+                    interactive=False,
+                    format="png",
+                    buttons=[],
+                    elem_id="spread",
+                )
+        gr.Markdown("All completions, the likeliest first, with their bits/dim; pick one:")
+        self.gallery = gr.Gallery(
+            label="Completions",
+            show_label=False,
+            columns=4,
+            height="auto",
+            allow_preview=False,
+            format="png",
+            buttons=[],
+            elem_id="gallery",
+        )
+        with gr.Row():
+            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+            self.roll = gr.Checkbox(False, label="New seed each time", elem_id="roll")
+        with gr.Row():
+            self.samples = gr.Slider(1, 16, 4, step=1, label="Completions", elem_id="samples")
+            self.truncation = gr.Slider(
+                0,
+                UNLIMITED,
+                1,
+                step=0.1,
+                label="Truncation",
+                info="How far colours may be from their means; at the end as far as they like",
+                elem_id="truncation",
+            )
+        self.sweep = gr.Button("Sweep the slider moved last", size="sm", elem_id="sweep")
+        self.swept = gr.Markdown(elem_id="swept")
+        self.strip = gr.Image(
+            label="Sweep",
+            show_label=False,
+            interactive=False,
+            format="png",
+            buttons=[],
+            visible=False,
+            elem_id="strip",
+        )
+        with gr.Row():
+            self.png = gr.DownloadButton("Download PNG", size="sm", elem_id="png")
+            self.save = gr.DownloadButton("Save session", size="sm", elem_id="save")
+            self.load = gr.UploadButton(
+                "Load session", size="sm", file_types=[".json", ".png"], elem_id="load"
+            )
+        self.command = gr.Code(
+            label="The same on the command line", language="shell", elem_id="command"
+        )
+
+    # What it does
+
+    def _events(self, blocks: gr.Blocks) -> None:
+        numbers = [self.seed, self.samples, self.truncation]
+        on_desk = [self.model, self.editor, self.mask, self.note, *numbers]
+        results = [
+            self.desk, self.status, self.large, self.both, self.png, self.spread, self.gallery,
+            self.save, self.command, self.which, *self.sliders,
+        ]  # fmt: skip
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+        hidden: dict[str, Any] = {"api_visibility": "private"}
+        drawing = DRAWING | hidden
+
+        def then_fill(event: Any, rolled: bool = False) -> None:
+            """The turn is taken at once, so what is being drawn for the same person stops."""
+            asked = event.success(self.actions.turn, None, None, **quiet, **hidden)
+            if rolled:
+                asked = asked.success(
+                    actions.rolled, [self.roll, self.seed], self.seed, **quiet, **hidden
+                )
+            asked.success(
+                self.actions.fill,
+                [self.desk, *numbers],
+                results,
+                show_progress_on=self.status,
+                **drawing,
+            )
+
+        def opens(listener: Callable[..., Any], fn: Any, inputs: Any) -> None:
+            """A picture comes onto the desk, and its hole is filled."""
+            asked = listener(self.actions.turn, None, None, **quiet, **hidden)
+            then_fill(asked.success(fn, inputs, [self.desk, *on_desk], **drawing))
+
+        opens(blocks.load, self.actions.first, self.model)
+        opens(self.model.input, self.actions.first, self.model)
+        opens(self.next.click, self.actions.another, self.desk)
+        opens(self.draw.click, self.actions.drawn, self.desk)
+        opens(self.load.upload, self.actions.loaded, [self.desk, self.load])
+        box = [self.photo, self.part, self.across, self.down]
+        for listener in (
+            self.photo.change, self.part.release, self.across.release, self.down.release,
+        ):  # fmt: skip
+            listener(actions.framed, box, self.frame, **hidden)
+        opens(self.use.click, self.actions.used, [self.desk, *box])
+
+        painted = [self.desk, self.mask, self.status]
+        self.editor.change(
+            self.actions.painted, [self.desk, self.editor], painted, **quiet, **hidden
+        )
+        changes = {self.clear: self.actions.clear, self.invert: self.actions.invert} | {
+            button: partial(self.actions.box, name)
+            for button, name in zip(self.boxes, BOXES, strict=True)
+        }
+        for button, fn in changes.items():
+            event = button.click(fn, self.desk, [self.desk, self.editor, self.mask], **hidden)
+            if button not in (self.clear, self.invert):
+                then_fill(event)
+        for number, (slider, reset) in enumerate(zip(self.sliders, self.resets, strict=True)):
+            moved = partial(self.actions.moved, number)
+            then_fill(slider.release(moved, [self.desk, slider], self.desk, **quiet, **hidden))
+            returned = partial(self.actions.returned, number)
+            then_fill(reset.click(returned, self.desk, self.desk, **quiet, **hidden))
+        then_fill(self.all.click(actions.all_returned, self.desk, self.desk, **quiet, **hidden))
+        # What was painted a moment ago may not have arrived yet.
+        seen = self.fill.click(
+            self.actions.painted,
+            [self.desk, self.editor],
+            painted,
+            show_progress="hidden",
+            **hidden,
+        )
+        then_fill(seen, rolled=True)
+        self.stop.click(self.actions.turn, None, None, **quiet, **hidden)
+        self.gallery.select(
+            self.actions.picked, self.desk, [self.desk, self.large, self.both, self.png], **hidden
+        )
+        self.sweep.click(self.actions.turn, None, None, **quiet, **hidden).then(
+            self.actions.swept,
+            self.desk,
+            [self.strip, self.swept],
+            show_progress_on=self.strip,
+            **drawing,
+        )
+        self.rename.click(
+            self.actions.renamed, [self.desk, self.which, self.name], results, **hidden
+        )
+        blocks.unload(self.actions.left)

@@ -1,0 +1,143 @@
+"""What is behind the studio's page: masks from paint, squares of photos, turns, ports."""
+
+import socket
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_loading import export
+
+import run
+from csi_tf import loading, masks, session
+from csi_tf.config import Studio
+from csi_tf.session import Session
+from csi_tf.studio import canvas
+from csi_tf.studio.desk import Desk
+from csi_tf.studio.engine import Engine, Superseded, Turns
+
+FACE = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype("uint8")
+
+
+@pytest.mark.parametrize("size", [16, 32, 48, 64])
+@pytest.mark.parametrize("name", ["mouth", "left_half", "none", "all"])
+def test_the_mask_on_the_canvas_is_recovered_exactly(size, name):
+    mask = masks.named(name, size)
+    shown = canvas.value(np.zeros((size, size, 3), np.uint8), mask)
+    np.testing.assert_array_equal(canvas.context_mask(shown, size), mask)
+
+
+def test_paint_is_read_where_it_covers_the_middle_of_a_pixel():
+    layer = np.zeros((512, 512, 4), np.uint8)
+    layer[160:176, 320:336, 3] = 255  # pixel (10, 20) of 32
+    layer[0:5, 0:5, 3] = 255  # a corner of pixel (0, 0), not its middle
+    layer[32:48, 0:16, 3] = 100  # the soft edge of a brush
+    mask = canvas.context_mask({"layers": [layer]}, 32)
+    assert np.argwhere(mask[..., 0] == 0).tolist() == [[10, 20]]
+    assert canvas.context_mask(None, 32).all()
+
+
+def test_the_square_of_a_photo_stays_inside_it():
+    for shape in ((40, 60, 3), (60, 40, 3), (1, 9, 3)):
+        for part in (0.1, 0.5, 1):
+            for across in (0, 0.3, 1):
+                left, top, side = canvas.box(shape, part, across, 1 - across)
+                assert side >= 1
+                assert 0 <= left <= shape[1] - side
+                assert 0 <= top <= shape[0] - side
+    assert canvas.cropped(FACE, 16, 0.5, 0, 1).shape == (16, 16, 3)
+    np.testing.assert_array_equal(canvas.cropped(FACE, 32, 1, 0, 0), FACE)
+
+
+def test_photos_that_are_too_large_or_none_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(ValueError, match="no picture"):
+        canvas.photo(str(tmp_path / "text.png"))
+    Image.fromarray(FACE).save(tmp_path / "face.png")
+    np.testing.assert_array_equal(canvas.photo(str(tmp_path / "face.png")), FACE)
+    monkeypatch.setattr(canvas, "MOST_PIXELS", 1000)
+    with pytest.raises(ValueError, match="32 x 32 pixels, more than"):
+        canvas.photo(str(tmp_path / "face.png"))
+
+
+def test_only_the_newest_request_of_a_person_goes_on():
+    turns = Turns()
+    first = turns.take("a")
+    other = turns.take("b")
+    turns.check("a", first)
+    second = turns.take("a")
+    turns.check("b", other)
+    turns.check("a", second)
+    with pytest.raises(Superseded):
+        turns.check("a", first)
+    turns.forget("a")
+    with pytest.raises(Superseded):
+        turns.check("a", second)
+
+
+def test_what_the_canvas_tells_late_is_no_paint():
+    mouth, eyes = (masks.named(name, 32) for name in ("mouth", "eyes"))
+    desk = Desk(Session("m", FACE, mouth)).with_hole(mouth).with_hole(eyes)
+    assert not desk.is_news(eyes)
+    assert not desk.is_news(mouth), "it was put there before"
+    painted = eyes * masks.named("nose", 32)
+    assert desk.is_news(painted)
+    assert desk.with_session(context_mask=painted).is_news(eyes), "undone"
+
+
+@pytest.fixture
+def engine(tmp_path):
+    export(tmp_path / loading.MODEL_FILE, stage="stage2")
+    return Engine([str(tmp_path / loading.MODEL_FILE)])
+
+
+def test_a_sweep_passes_through_the_completion(engine):
+    (name,) = engine.names
+    asked = engine.held_out(name, 5)
+    made = engine.complete(asked)
+    latent = engine.open(name).sliders[2]
+    z, number = made.latents[0, 0], int(made.numbers[0, 0])
+    strip = engine.sweep(asked, latent, z, number, [-2.0, float(z[2])])
+    np.testing.assert_array_equal(strip[1], made.images[0, 0])
+    seen = asked.context_mask[..., 0] == 1
+    np.testing.assert_array_equal(strip[0][seen], asked.image[seen])
+
+
+def test_what_is_inferred_is_the_posterior_mean_along_each_slider(engine):
+    (name,) = engine.names
+    asked = engine.held_out(name, 1)
+    opened = engine.open(name)
+    mean, _ = opened.model.encode(
+        asked.image[None].astype("float32") / np.float32(127.5) - 1, asked.context_mask[None], 0
+    )
+    np.testing.assert_allclose(engine.inferred(asked), np.asarray(mean)[0], atol=1e-5)
+
+
+def test_sessions_of_another_studio_are_refused(engine):
+    (name,) = engine.names
+    asked = engine.held_out(name, 1)
+    with pytest.raises(ValueError, match="none of this studio's models"):
+        engine.checked(session.parse(asked.to_dict() | {"model": "/etc"}))
+    with pytest.raises(ValueError, match="no latent called"):
+        engine.checked(session.parse(asked.to_dict() | {"latents": {"smile": 1}}))
+    with pytest.raises(ValueError, match="pixels on a side"):
+        engine.checked(Session(name, FACE, masks.named("mouth", 32)))
+
+
+def test_a_port_that_is_taken_is_said(tmp_path, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run.main(["run.py", "--mode=studio", f"--port={port}"]) == 1
+    assert "give another --port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [{"port": 0}, {"port": 70000}, {"host": ""}])
+def test_settings_are_checked(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Studio(**wrong)
+
+
+def test_without_a_name_all_models_that_come_along_are_taken():
+    assert Studio(model="a, b").names == ("a", "b")
+    assert "procedural_faces" in Studio().names

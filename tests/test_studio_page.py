@@ -1,0 +1,279 @@
+"""The studio in a real browser: painted on, moved, saved, misused; where Chromium is installed."""
+
+import base64
+import io
+import re
+import shutil
+import socket
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_loading import export
+
+from csi_tf import loading, masks, session
+from csi_tf.config import Studio
+from csi_tf.studio.serve import serving
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; make browser-test installs it"),
+    pytest.mark.xdist_group("studio"),
+]
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SECONDS = 60_000
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    place = tmp_path_factory.mktemp("studio")
+    export(place / loading.MODEL_FILE, stage="stage2")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = Studio(model=str(place / loading.MODEL_FILE), port=port)
+    with serving(settings, tmp_path_factory.mktemp("files")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def tab(browser, address, **how):
+    """A page whose first hole is filled; nothing may be asked of another machine."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000}, **how)
+    page = context.new_page()
+    page.set_default_timeout(SECONDS)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    drawn(page)
+    page.wait_for_timeout(4000)  # the canvas shows its layer a little later, and tells nobody
+    yield page
+    context.close()
+    elsewhere = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
+    assert not elsewhere
+
+
+def drawings(page):
+    """How many pictures have been drawn on this page."""
+    found = re.search(r"Drawing (\d+)", page.locator("#status").inner_text())
+    return int(found[1]) if found else 0
+
+
+def drawn(page, before=0):
+    page.wait_for_function(
+        "before => parseInt(document.querySelector('#status')?.innerText.match(/Drawing (\\d+)/)"
+        "?.[1] ?? 0) > before",
+        arg=before,
+    )
+
+
+def after(page, action, where):
+    """The session and the pixels of what an action has drawn."""
+    before = drawings(page)
+    action()
+    drawn(page, before)
+    return now(page, where)
+
+
+def now(page, where):
+    with page.expect_download() as download:
+        page.locator("#png").click()
+    download.value.save_as(where / "made.png")
+    with Image.open(where / "made.png") as image:
+        return session.read(where / "made.png"), np.asarray(image)
+
+
+def slide(page, number, value):
+    typed = page.locator(f"#slider-{number} input[type=number]")
+    typed.fill(str(value))
+    typed.press("Tab")
+
+
+def stroke(page, start, end):
+    """Drag over the canvas; places are parts of the picture's width and height."""
+    surface = page.locator("#editor canvas").last
+    surface.scroll_into_view_if_needed()
+    box = surface.bounding_box()
+    # The picture lies in the middle of the canvas, enlarged to fit.
+    side = min(box["width"], box["height"]) * 0.6
+    left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (box["height"] - side) / 2
+    page.mouse.move(left + start[0] * side, top + start[1] * side)
+    page.mouse.down()
+    page.mouse.move(left + end[0] * side, top + end[1] * side, steps=10)
+    page.mouse.up()
+
+
+def hole_changes(page, action):
+    """The mask that is shown after an action, as soon as it is another one."""
+    before = page.locator("#mask img").get_attribute("src")
+    action()
+    page.wait_for_function(
+        "before => document.querySelector('#mask img')?.src !== before", arg=before
+    )
+
+
+def only_the_hole_differs(saved, pixels):
+    seen = saved.context_mask[..., 0] == 1
+    np.testing.assert_array_equal(pixels[seen], saved.image[seen])
+    assert (pixels[~seen] != saved.image[~seen]).any()
+
+
+def test_a_face_is_there_and_its_hole_is_filled(browser, address, tmp_path):
+    with tab(browser, address) as page:
+        saved, pixels = now(page, tmp_path)
+        assert "held-out" in saved.said
+        only_the_hole_differs(saved, pixels)
+        assert page.locator("#gallery button").count() == saved.num_samples
+
+
+def test_painting_erasing_and_undoing_change_the_hole(browser, address, tmp_path):
+    with tab(browser, address) as page:
+        before, _ = now(page, tmp_path)
+        hole_changes(page, lambda: stroke(page, (0.3, 0.2), (0.7, 0.2)))
+        painted, pixels = after(page, page.locator("#fill").click, tmp_path)
+        assert (painted.context_mask <= before.context_mask).all()
+        assert (painted.context_mask < before.context_mask).any()
+        only_the_hole_differs(painted, pixels)
+        hole_changes(page, page.get_by_role("button", name="Undo").click)
+        undone, _ = after(page, page.locator("#fill").click, tmp_path)
+        np.testing.assert_array_equal(undone.context_mask, before.context_mask)
+        page.get_by_role("button", name="Erase").click()
+        hole_changes(page, lambda: stroke(page, (0.4, 0.9), (0.6, 0.9)))
+        erased, _ = after(page, page.locator("#fill").click, tmp_path)
+        assert (erased.context_mask > before.context_mask).any()
+
+
+def test_named_masks_clear_and_invert(browser, address, tmp_path):
+    with tab(browser, address) as page:
+        eyes, pixels = after(page, page.locator("#box-eyes").click, tmp_path)
+        np.testing.assert_array_equal(eyes.context_mask, masks.named("eyes", 16))
+        only_the_hole_differs(eyes, pixels)
+        hole_changes(page, page.locator("#invert").click)
+        inverted, _ = after(page, page.locator("#fill").click, tmp_path)
+        np.testing.assert_array_equal(inverted.context_mask, 1 - eyes.context_mask)
+        hole_changes(page, page.locator("#clear").click)
+        empty, pixels = after(page, page.locator("#fill").click, tmp_path)
+        np.testing.assert_array_equal(pixels, empty.image)
+
+
+def test_a_slider_changes_the_hole_and_nothing_else(browser, address, tmp_path):
+    with tab(browser, address) as page:
+        _, first = now(page, tmp_path)
+        moved, pixels = after(page, lambda: slide(page, 2, 2.5), tmp_path)
+        assert moved.latents == {2: 2.5}
+        only_the_hole_differs(moved, pixels)
+        assert (pixels != first).any()
+        assert "set by you" in page.locator("#slider-2").inner_text()
+        back, pixels = after(page, page.locator("#reset-2").click, tmp_path)
+        assert back.latents == {}
+        np.testing.assert_array_equal(pixels, first)
+
+
+def test_a_saved_session_comes_back_with_the_same_pixels(browser, address, tmp_path):
+    with tab(browser, address) as page:
+        after(page, page.locator("#next").click, tmp_path)
+        after(page, page.locator("#box-nose").click, tmp_path)
+        saved, pixels = after(page, lambda: slide(page, 1, -1.5), tmp_path)
+        with page.expect_download() as download:
+            page.locator("#save").click()
+        download.value.save_as(tmp_path / "session.json")
+    with tab(browser, address) as page:
+        for file in ("session.json", "made.png"):
+            load = page.locator("#load").locator("xpath=..").locator("input[type=file]")
+            again, drawn_again = after(
+                page, lambda f=file, at=load: at.set_input_files(tmp_path / f), tmp_path / "new"
+            )
+            assert again.to_dict() == saved.to_dict()
+            np.testing.assert_array_equal(drawn_again, pixels)
+
+
+def photo(page, file):
+    if not page.locator("#upload").is_visible():
+        page.locator("#photo button").first.click()
+    page.locator("#upload input[type=file]").set_input_files(file)
+
+
+def test_garbage_is_refused_and_a_large_photo_is_taken(browser, address, tmp_path):
+    (tmp_path / "garbage.png").write_bytes(b"no picture at all")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype("uint8")
+    Image.fromarray(pixels).resize((6000, 4000)).save(tmp_path / "large.jpg", quality=60)
+    with tab(browser, address) as page:
+        before, _ = now(page, tmp_path)
+        photo(page, tmp_path / "garbage.png")
+        page.get_by_text("no picture that can be read").first.wait_for()
+        page.get_by_label("Remove Image").first.click()
+        photo(page, tmp_path / "large.jpg")
+        page.locator("#frame img").wait_for()
+        saved, filled = after(page, page.locator("#use").click, tmp_path)
+        assert "6000x4000" in saved.said
+        assert saved.image.shape == before.image.shape
+        only_the_hole_differs(saved, filled)
+
+
+def test_three_tabs_do_not_mix(browser, address, tmp_path):
+    with tab(browser, address) as a, tab(browser, address) as b, tab(browser, address) as c:
+        pages = (a, b, c)
+        before = [drawings(page) for page in pages]
+        for number, page in enumerate(pages):
+            slide(page, number, 2)
+        for number, (page, count) in enumerate(zip(pages, before, strict=True)):
+            drawn(page, count)
+            saved, pixels = now(page, tmp_path)
+            assert saved.latents == {number: 2}
+            only_the_hole_differs(saved, pixels)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_telephone(browser, address, scheme):
+    with tab(browser, address, color_scheme=scheme) as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        places = [page.locator(name).bounding_box()["y"] for name in ("#large", "#slider-0")]
+        assert places == sorted(places), "what is drawn comes before the sliders"
+
+
+def test_programs_can_do_the_same(address):
+    from gradio_client import Client
+
+    studio = Client(address, verbose=False)
+    (name,) = studio.predict(api_name="/models")
+    asked = studio.predict(name, 3, api_name="/face")
+    asked["latents"] = {"2": 1.5}
+    made = studio.predict(asked, api_name="/inpaint")
+    picture = base64.b64decode(made["pictures"][0])
+    with Image.open(io.BytesIO(picture)) as image:
+        only_the_hole_differs(session.parse(asked), np.asarray(image))
+    assert all(z[2] == 1.5 for z in made["latents"])
+    inferred = studio.predict(asked, api_name="/infer")
+    strip = studio.predict(asked, "2", [inferred["2"], 1.5], api_name="/sweep")
+    assert strip[1] == made["pictures"][0]
+
+
+def test_no_file_can_be_read_through_it(address):
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    for path in (loading.__file__, "/etc/passwd"):
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{address}gradio_api/file={path}")
+        assert refused.value.code in (403, 404)
