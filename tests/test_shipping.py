@@ -44,6 +44,23 @@ def test_an_exported_model_is_half_as_large_and_says_almost_the_same(trained, tm
     )
 
 
+def test_an_exported_model_names_no_place_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "run" / loading.MODEL_FILE
+    file.parent.mkdir()
+    export(file)
+    weights, info = checkpoints.read(file)
+    config = json.loads(info["config"])
+    config["data"] |= {"dataset": f"npz:{tmp_path}/data/faces.npz", "data_dir": "/somewhere"}
+    config["run"]["mode"] = "stage1"
+    config["loop"] |= {"warm_start": "/elsewhere/before"}
+    checkpoints.write(file, weights, info | {"config": json.dumps(config)})
+    exported(file, tmp_path / "small")
+    said = loading.settings(file, checkpoints.read(tmp_path / "small" / loading.MODEL_FILE)[1])
+    assert (said.data.dataset, said.data.data_dir) == ("npz:data/faces.npz", None)
+    assert said.loop.warm_start == "before"
+
+
 def test_a_damaged_copy_is_refused(trained, tmp_path):
     file = exported(trained, tmp_path / "small") / "stage2" / loading.MODEL_FILE
     content = bytearray(file.read_bytes())

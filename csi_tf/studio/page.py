@@ -34,13 +34,8 @@ Paint a hole, fill it, and say with the sliders what the filling should mean.
 """
 
 
-class _Photo(gr.Image):
-    """Hands over whatever was uploaded: Gradio says nothing to people of what is no picture."""
-
-    is_template = True  # to the browser it is an Image
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else payload.path
+def _path(payload: Any) -> str | None:
+    return None if payload is None else str(payload.path)
 
 
 class Page:
@@ -105,13 +100,15 @@ class Page:
             self.next = gr.Button("Another face", size="sm", min_width=120, elem_id="next")
             self.draw = gr.Button("Draw a new face", size="sm", min_width=120, elem_id="draw")
         with gr.Accordion("Your own photo", open=False, elem_id="photo"):
-            self.photo = _Photo(
+            self.photo = gr.Image(
                 label="Photo",
                 sources=["upload", "clipboard"],
                 height=180,
                 buttons=[],
                 elem_id="upload",
             )
+            # Gradio says nothing to people of what is no picture; what is read from the path does.
+            self.photo.preprocess = _path  # type: ignore[method-assign]
             self.part = gr.Slider(0.1, 1, 1, step=0.01, label="Size of the square")
             self.across = gr.Slider(0, 1, 0.5, step=0.01, label="Left to right")
             self.down = gr.Slider(0, 1, 0.5, step=0.01, label="Top to bottom")
