@@ -44,18 +44,19 @@ def run(settings: Demo, directory: Path) -> None:
             f"{_write(moved, directory / 'sliders.png')}: one latent in each row, moved from left"
             " to right,\n  three at once in the last. Nothing but the hole changes."
         )
-    name = shlex.quote(settings.model)
-    print(
-        "Next, a picture of your own, filled, and with latents moved:\n"
-        f"  python run.py --mode=inpaint --model={name} --mask=mouth --input=PICTURE\n"
-        f"  python run.py --mode=traverse --model={name} --mask=mouth --input=PICTURE"
-    )
+    print("Next, a picture of your own; and a page to paint holes on:")
+    for mode in ("inpaint", "traverse") if model.decoder is not None else ("inpaint",):
+        print(
+            f"  python run.py --mode={mode} --model={shlex.quote(settings.model)} --mask=mouth"
+            " --input=PICTURE"
+        )
+    print(f"  python run.py --mode=studio --model={shlex.quote(settings.model)}")
 
 
 def _whole(path: Path, model: CSIModel) -> CSIModel:
     """Stage one where it is at hand: it was trained on whole pictures, stage two on holes."""
-    stage_one = path.parent.parent / "stage1" / loading.MODEL_FILE
-    return loading.load(stage_one) if stage_one.is_file() else model
+    stage_one = loading.stage_one_of(path)
+    return loading.load(stage_one) if stage_one else model
 
 
 def _write(figure: Figure, path: Path) -> Path:

@@ -40,6 +40,12 @@ def find(where: str | os.PathLike[str]) -> Path:
     )
 
 
+def stage_one_of(path: Path) -> Path | None:
+    """The stage one that lies beside a model file of stage two."""
+    stage_one = path.parent.parent / "stage1" / MODEL_FILE
+    return stage_one if path.parent.name == "stage2" and stage_one.is_file() else None
+
+
 def load(where: str | os.PathLike[str]) -> CSIModel:
     """A model as it was exported: weights and settings are in the file.
 

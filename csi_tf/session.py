@@ -7,6 +7,7 @@ into the studio again, and `--mode=inpaint --session=FILE` draws the same pixels
 import base64
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from csi_tf import checks, files
 FORMAT = 1
 CHUNK = "csi-tf-session"
 MOST = 8_000_000  # bytes of a file: a picture of 256x256 takes a fortieth
+MOST_SIDE, MOST_SAMPLES = 256, 16
+UNLIMITED = 3.0  # truncations from here on are None: colours go as far as they like
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +57,11 @@ class Session:
             "mask": base64.b64encode(png(self.hole)).decode(),
         }
 
-    def to_png(self, pixels: np.ndarray) -> bytes:
-        """A completion that tells how it came about."""
+    def to_png(self, pixels: np.ndarray, number: int) -> bytes:
+        """A completion that tells how it came about, and which one of the session's it is."""
         text = PngInfo()
         text.add_text("Software", "csi-tf")
+        text.add_text("Sample", str(number))
         text.add_itxt(CHUNK, self.to_json())
         return png(pixels, text)
 
@@ -75,7 +79,7 @@ def read(path: Any) -> Session:
     content = file.read_bytes()
     if content.startswith(b"\x89PNG"):
         try:
-            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            with _opened(content) as image:
                 image.load()  # text may stand after the pixels
                 content = str(getattr(image, "text", {})[CHUNK]).encode()
         except (OSError, KeyError, ValueError, SyntaxError):
@@ -85,27 +89,39 @@ def read(path: Any) -> Session:
             ) from None
     try:
         return parse(json.loads(content))
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, SyntaxError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file.name} is no session of this version: {error}") from None
 
 
 def parse(found: Any) -> Session:
-    """From what `to_dict` gives; an error of whatever kind if it is anything else."""
+    """From what `to_dict` gives; ValueError if it is anything else."""
+    try:
+        return _parsed(found)
+    except (TypeError, KeyError, AttributeError, OverflowError, OSError, SyntaxError) as error:
+        raise ValueError(f"something in it is not as it should be: {error!r}") from None
+
+
+def _parsed(found: Any) -> Session:
     if not isinstance(found, dict) or found.get("csi-tf session") != FORMAT:
         raise ValueError(f"it does not say that it is one of format {FORMAT}")
     image, hole = _pixels(found["picture"], "RGB"), _pixels(found["mask"], "L")
     if image.shape[:2] != hole.shape or image.shape[0] != image.shape[1]:
         raise ValueError(f"its picture is {image.shape[:2]} and its mask {hole.shape} pixels large")
-    truncation = found["truncation"]
+    truncation = None if found["truncation"] is None else float(found["truncation"])
+    if truncation is not None and not 0 <= truncation < UNLIMITED:
+        raise ValueError(f"its truncation is {truncation}; from 0 to below {UNLIMITED}, or null")
+    latents = {_key(key): float(value) for key, value in found["latents"].items()}
+    if not all(math.isfinite(value) for value in latents.values()):
+        raise ValueError("it sets a latent to what is no number")
     return Session(
         model=_text(found["model"]),
         image=image,
         context_mask=(hole < 128).astype(np.float32)[..., None],
-        latents={_key(key): float(value) for key, value in found["latents"].items()},
+        latents=latents,
         names={_key(key): _text(name) for key, name in found["names"].items()},
         seed=checks.whole_number(found["seed"], "seed", 0, 2**31 - 1),
-        num_samples=checks.whole_number(found["num_samples"], "num_samples", 1, 64),
-        truncation=None if truncation is None else float(truncation),
+        num_samples=checks.whole_number(found["num_samples"], "num_samples", 1, MOST_SAMPLES),
+        truncation=truncation,
         said=_text(found.get("said", "")),
     )
 
@@ -127,15 +143,29 @@ def png(pixels: np.ndarray, text: PngInfo | None = None) -> bytes:
 
 
 def _pixels(text: str, mode: str) -> np.ndarray:
-    with Image.open(io.BytesIO(base64.b64decode(text)), formats=("PNG",)) as image:
-        if max(image.size) > 256:
-            raise ValueError(f"it has a picture of {image.size} pixels; at most 256 on a side")
+    with _opened(base64.b64decode(text)) as image:
         return np.asarray(image.convert(mode))
 
 
-def write_files(session: Session, directory: Path) -> tuple[Path, Path]:
+def _opened(content: bytes) -> Image.Image:
+    """A PNG, not yet unpacked, that is no larger than the models' pictures."""
+    try:
+        image = Image.open(io.BytesIO(content), formats=("PNG",))
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from None
+    if max(image.size) > MOST_SIDE:
+        raise ValueError(f"it has a picture of {image.size} pixels; {MOST_SIDE} on a side at most")
+    return image
+
+
+def write_files(session: Session, directory: Path, overwrite: bool) -> tuple[Path, Path]:
     """The picture, and the mask."""
-    picture, mask = directory / "picture.png", directory / "mask.png"
-    files.write(picture, png(session.image))
-    files.write(mask, png(session.hole))
-    return picture, mask
+    places = directory / "picture.png", directory / "mask.png"
+    for place, pixels in zip(places, (session.image, session.hole), strict=True):
+        content = png(pixels)
+        if place.exists() and place.read_bytes() != content and not overwrite:
+            raise ValueError(
+                f"{place} is there already and another one; give --overwrite or another --output"
+            )
+        files.write(place, content)
+    return places

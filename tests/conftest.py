@@ -1,6 +1,7 @@
 """Settings that must be in place before a backend is imported."""
 
 import os
+import socket
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -10,7 +11,27 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
+import pytest
 
 # Compilation inside a test makes single examples slow, which says nothing about the property.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """Of a studio with a tiny model of stage two."""
+    place = tmp_path_factory.mktemp("studio")
+    from test_loading import export
+
+    from csi_tf import loading
+    from csi_tf.config import Studio
+    from csi_tf.studio.serve import serving
+
+    export(place / loading.MODEL_FILE, stage="stage2")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = Studio(model=str(place / loading.MODEL_FILE), port=port)
+    with serving(settings, tmp_path_factory.mktemp("files")) as url:
+        yield url

@@ -1,5 +1,6 @@
 """What the studio saves, and the command that draws the same from it."""
 
+import base64
 import json
 
 import numpy as np
@@ -11,6 +12,8 @@ import run
 from csi_tf import masks, session
 from csi_tf.data import image_files
 from csi_tf.session import Session
+
+BOMB = base64.b64encode(session.png(np.zeros((3000, 3000), "uint8"))).decode()
 
 
 @pytest.fixture
@@ -39,13 +42,13 @@ def same(one, other):
 
 def test_a_session_comes_back_from_json_and_from_a_png(saved, tmp_path):
     (tmp_path / "s.json").write_text(saved.to_json())
-    (tmp_path / "s.png").write_bytes(saved.to_png(saved.image))
+    (tmp_path / "s.png").write_bytes(saved.to_png(saved.image, 1))
     same(session.read(tmp_path / "s.json"), saved)
     same(session.read(tmp_path / "s.png"), saved)
 
 
 def test_the_command_draws_the_pixels_that_the_call_draws(saved, tmp_path):
-    (tmp_path / "s.png").write_bytes(saved.to_png(saved.image))
+    (tmp_path / "s.png").write_bytes(saved.to_png(saved.image, 1))
     arguments = ["--mode=inpaint", f"--session={tmp_path}/s.png", f"--output={tmp_path}/out"]
     assert run.main(["run.py", *arguments]) == 0
     made = csi_tf.inpaint(
@@ -64,8 +67,12 @@ def test_the_command_draws_the_pixels_that_the_call_draws(saved, tmp_path):
         ({"picture": "AAAA"}, "no session"),
         ({"seed": -1}, "seed"),
         ({"num_samples": 10_000}, "num_samples"),
+        ({"truncation": 3.5}, "truncation"),
+        ({"latents": {"2": "nan"}}, "no number"),
+        ({"names": None}, "not as it should be"),
         ({"latents": {"2": "much"}}, "much"),
         ({"model": None}, "None"),
+        ({"picture": BOMB}, "on a side at most"),
     ],
 )
 def test_files_that_are_no_sessions_are_refused(saved, tmp_path, change, words):

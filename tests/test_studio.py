@@ -59,29 +59,35 @@ def test_photos_that_are_too_large_or_none_are_refused(tmp_path, monkeypatch):
         canvas.photo(str(tmp_path / "face.png"))
 
 
-def test_only_the_newest_request_of_a_person_goes_on():
+def test_only_the_newest_request_of_a_person_goes_on_and_once():
     turns = Turns()
-    first = turns.take("a")
-    other = turns.take("b")
-    turns.check("a", first)
+    first, other = turns.take("a"), turns.take("b")
+    turns.begin("a", first)
+    with pytest.raises(Superseded):
+        turns.begin("a", first)
     second = turns.take("a")
-    turns.check("b", other)
-    turns.check("a", second)
     with pytest.raises(Superseded):
         turns.check("a", first)
-    turns.forget("a")
+    turns.begin("b", other)
+    turns.check("b", other)
+    turns.stop("a")
     with pytest.raises(Superseded):
-        turns.check("a", second)
+        turns.begin("a", second)
+    turns.stop_all()
+    with pytest.raises(Superseded):
+        turns.check("b", other)
 
 
 def test_what_the_canvas_tells_late_is_no_paint():
-    mouth, eyes = (masks.named(name, 32) for name in ("mouth", "eyes"))
-    desk = Desk(Session("m", FACE, mouth)).with_hole(mouth).with_hole(eyes)
-    assert not desk.is_news(eyes)
-    assert not desk.is_news(mouth), "it was put there before"
-    painted = eyes * masks.named("nose", 32)
-    assert desk.is_news(painted)
-    assert desk.with_session(context_mask=painted).is_news(eyes), "undone"
+    mouth, eyes, nothing = (masks.named(name, 32) for name in ("mouth", "eyes", "none"))
+    desk = Desk(Session("m", FACE, mouth)).with_hole(nothing).with_hole(eyes)
+    assert desk.told(nothing) is desk, "it was there before"
+    shown = desk.told(eyes)
+    assert shown.session is desk.session
+    painted = shown.told(eyes * masks.named("nose", 32))
+    assert painted.session.context_mask.sum() < eyes.sum()
+    assert (painted.told(eyes).session.context_mask == eyes).all(), "undone"
+    assert (painted.told(nothing).session.context_mask == 1).all(), "erased"
 
 
 @pytest.fixture

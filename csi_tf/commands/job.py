@@ -176,6 +176,6 @@ class Job:
                 data_dir=command.data_dir and os.path.abspath(command.data_dir),
             )
         )
-        for name in ("output", "overwrite", "repeat"):
+        for name in ("output", "overwrite", "repeat", "session"):
             del said[name]
         return said | {"sha256": self._sums | dict(sums or {})}

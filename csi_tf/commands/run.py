@@ -45,7 +45,7 @@ def run(command: Command, directory: Path) -> None:
 def opened(command: Command, directory: Path) -> Command:
     """What a session of the studio asks for; its picture and mask come to lie in the directory."""
     saved = session.read(command.session)
-    picture, mask = session.write_files(saved, directory)
+    picture, mask = session.write_files(saved, directory, command.overwrite)
     return replace(
         command,
         session=None,

@@ -1,9 +1,13 @@
 """What the page does: from a desk and what was typed or painted to a desk and what is shown."""
 
 import contextlib
-import tempfile
+import functools
+import hashlib
+import inspect
+import re
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +15,49 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from csi_tf import masks
+from csi_tf import files, masks
 from csi_tf import session as sessions
+from csi_tf.errors import RunFailed
 from csi_tf.session import Session
 from csi_tf.studio import canvas
-from csi_tf.studio.desk import Desk, command, key, label
+from csi_tf.studio.desk import Desk, Result, command, key, label
 from csi_tf.studio.engine import Engine, Superseded, Turns
 
 SWEPT = 7  # values
-UNLIMITED = 3.0  # the end of the slider of the truncation
 _RESULTS = 10  # what a filling changes, besides the sliders
 _PROGRESS = gr.Progress()  # Gradio finds it by being a default
 
 
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """A mistake of the person's, or a failure, as a message on the page."""
+    try:
+        yield
+    except (ValueError, OSError, RunFailed) as error:
+        raise gr.Error(str(error)) from None
+
+
+def telling(action: Callable[..., Any]) -> Callable[..., Any]:
+    """An action that tells what is wrong; of a desk that the server has forgotten, too."""
+    of_desk = next(iter(inspect.signature(action).parameters), "") == "desk"
+    inner = action.func if isinstance(action, functools.partial) else action
+
+    @functools.wraps(action)
+    def tells(*given: Any, **named: Any) -> Any:
+        if of_desk and given[0] is None:
+            raise gr.Error("This page is not known any more; load it again.")
+        with told():
+            return action(*given, **named)
+
+    tells.__annotations__ = inner.__annotations__  # by which Gradio knows what to hand over
+    return tells
+
+
 class Actions:
-    """`directory` is where downloads are put; `most` the number of sliders on the page."""
+    """`directory` is where downloads are put; `most` the number of sliders on the page.
+
+    What changes a desk takes a turn, so that what is being drawn of the desk before stops.
+    """
 
     def __init__(self, engine: Engine, directory: Path, most: int) -> None:
         self.engine, self.directory, self.most = engine, directory, most
@@ -33,101 +65,124 @@ class Actions:
 
     # Pictures and holes
 
-    def first(self, name: str) -> Any:
+    def first(self, name: str, request: gr.Request) -> Any:
         session = self.engine.held_out(name, 0)
-        return self._opened(Desk(session), session)
+        return self._opened(self._turn(Desk(session), request), session)
 
-    def another(self, desk: Desk) -> Any:
-        number = desk.number + 1
-        session = self.engine.held_out(desk.session.model, number)
-        return self._opened(replace(desk, number=number), session)
+    def another(self, desk: Desk, request: gr.Request) -> Any:
+        desk = replace(self._turn(desk, request), number=desk.number + 1)
+        return self._face(desk, self.engine.held_out(desk.session.model, desk.number))
 
-    def drawn(self, desk: Desk, progress: gr.Progress = _PROGRESS) -> Any:
+    def drawn(self, desk: Desk, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
         seed = int(np.random.default_rng().integers(2**31))
-        return self._opened(desk, self.engine.drawn(desk.session.model, seed, _bar(progress)))
+        try:
+            report = self._report(self._turn(desk, request), request, progress)
+            made = self.engine.drawn(desk.session.model, seed, report)
+        except Superseded:
+            raise gr.Error("No face was drawn, as something newer was asked for.") from None
+        return self._face(self._turn(desk, request), made)
 
-    def used(self, desk: Desk, path: str | None, *square: float) -> Any:
+    def used(
+        self,
+        desk: Desk,
+        path: str | None,
+        part: float,
+        across: float,
+        down: float,
+        request: gr.Request,
+    ) -> Any:
+        desk = self._turn(desk, request)
         if path is None:
             raise gr.Error("Upload or paste a photo first.")
         size = self.engine.open(desk.session.model).model.size
-        with _told():
-            pixels = canvas.photo(path)
-        left, top, side = canvas.box(pixels.shape, *square)
+        pixels = canvas.photo(path)
+        left, top, side = canvas.box(pixels.shape, part, across, down)
         said = (
             f"your photo, {pixels.shape[1]}x{pixels.shape[0]} pixels: the square of {side} at"
             f" {left}, {top}, resized to {size}x{size}"
         )
-        image = canvas.cropped(pixels, size, *square)
-        return self._opened(desk, replace(desk.session, image=image, latents={}, said=said))
+        image = canvas.cropped(pixels, size, part, across, down)
+        return self._face(desk, replace(desk.session, image=image, said=said))
 
-    def loaded(self, desk: Desk, path: str) -> Any:
-        with _told():
-            return self._opened(desk, self.engine.checked(sessions.read(path)))
+    def loaded(self, desk: Desk, path: str, request: gr.Request) -> Any:
+        return self._opened(self._turn(desk, request), self.engine.checked(sessions.read(path)))
+
+    def _face(self, desk: Desk, other: Session) -> Any:
+        """Another face under the same hole; its latents are its own."""
+        session = replace(desk.session, image=other.image, said=other.said, latents={})
+        *shown, _, _, _ = self._opened(desk, session)
+        return *shown, gr.skip(), gr.skip(), gr.skip()
 
     def _opened(self, desk: Desk, session: Session) -> Any:
-        """Another picture on the desk; what was drawn of the last one stays until it is filled."""
-        opened = self.engine.open(session.model)
-        desk = replace(desk, session=session, filled=None, made=None)
+        desk = replace(desk, session=session, moved=0)
+        truncation = sessions.UNLIMITED if session.truncation is None else session.truncation
         return (
             desk.with_hole(session.context_mask),
             session.model,
             canvas.value(session.image, session.context_mask),
             _mask(session.context_mask),
-            f"{opened.said} Shown: {session.said}.",
+            f"{self.engine.open(session.model).said} Shown: {_plain(session.said)}.",
             session.seed,
             session.num_samples,
-            UNLIMITED if session.truncation is None else session.truncation,
+            truncation,
         )
 
-    def painted(self, desk: Desk, editor: dict[str, Any], request: gr.Request) -> Any:
-        mask = canvas.context_mask(editor, len(desk.session.image))
-        if not desk.is_news(mask):
+    def painted(self, editor: dict[str, Any], desk: Desk, request: gr.Request) -> Any:
+        if desk is None:  # the canvas tells of itself before there is a desk
             return gr.skip(), gr.skip(), gr.skip()
-        self.turn(request)  # what is being drawn is of another hole
-        return desk.with_session(context_mask=mask), _mask(mask), "The hole has changed."
+        changed = desk.told(canvas.context_mask(editor, len(desk.session.image)))
+        if changed.session is desk.session:
+            return changed, gr.skip(), gr.skip()
+        shown = _mask(changed.session.context_mask)
+        return self._turn(changed, request), shown, "The hole has changed."
 
-    def box(self, name: str, desk: Desk) -> Any:
-        return self._hole(desk, masks.named(name, len(desk.session.image)))
+    def box(self, name: str, desk: Desk, request: gr.Request) -> Any:
+        return self._hole(desk, masks.named(name, len(desk.session.image)), request)
 
-    def clear(self, desk: Desk) -> Any:
-        return self._hole(desk, np.ones_like(desk.session.context_mask))
+    def clear(self, desk: Desk, request: gr.Request) -> Any:
+        return self._hole(desk, np.ones_like(desk.session.context_mask), request)
 
-    def invert(self, desk: Desk) -> Any:
-        return self._hole(desk, 1 - desk.session.context_mask)
+    def invert(self, desk: Desk, request: gr.Request) -> Any:
+        return self._hole(desk, 1 - desk.session.context_mask, request)
 
-    def _hole(self, desk: Desk, mask: np.ndarray) -> Any:
-        changed = desk.with_hole(mask)
-        return changed, canvas.value(desk.session.image, mask), _mask(mask)
+    def _hole(self, desk: Desk, mask: np.ndarray, request: gr.Request) -> Any:
+        desk = self._turn(desk, request)
+        return desk.with_hole(mask), canvas.value(desk.session.image, mask), _mask(mask)
 
     # Latents
 
-    def moved(self, number: int, desk: Desk, value: float) -> Desk:
+    def moved(self, number: int, desk: Desk, value: float, request: gr.Request) -> Desk:
+        desk = self._turn(desk, request)
         latent = self.engine.open(desk.session.model).sliders[number]
         latents = {**desk.session.latents, key(latent): value}
         return replace(desk.with_session(latents=latents), moved=number)
 
-    def returned(self, number: int, desk: Desk) -> Desk:
+    def returned(self, number: int, desk: Desk, request: gr.Request) -> Desk:
+        desk = self._turn(desk, request)
         wanted = key(self.engine.open(desk.session.model).sliders[number])
         latents = {each: v for each, v in desk.session.latents.items() if each != wanted}
         return desk.with_session(latents=latents)
 
-    def renamed(self, desk: Desk, number: int | None, name: str) -> Any:
+    def all_returned(self, desk: Desk, request: gr.Request) -> Desk:
+        return self._turn(desk, request).with_session(latents={})
+
+    def renamed(self, desk: Desk, number: int | None, name: str, request: gr.Request) -> Desk:
         if number is None or not name.strip():
             raise gr.Error("Choose a latent and give it a name.")
+        desk = self._turn(desk, request)
         latent = self.engine.open(desk.session.model).sliders[number]
-        names = {**desk.session.names, key(latent): name.strip()}
-        return self._shown(desk.with_session(names=names), "renamed; saved with the session")
+        return desk.with_session(names={**desk.session.names, key(latent): name.strip()})
 
-    def _slider(self, number: int, desk: Desk) -> gr.Slider:
-        sliders = self.engine.open(desk.session.model).sliders
+    def _slider(self, number: int, result: Result) -> gr.Slider:
+        sliders = self.engine.open(result.session.model).sliders
         if number >= len(sliders):
             return gr.Slider(visible=False)
-        latent, inferred = sliders[number], desk.inferred[number]
-        set_ = desk.session.latents.get(key(latent))
+        latent, inferred = sliders[number], result.inferred[number]
+        set_ = result.session.latents.get(key(latent))
         low, high = latent.interval
         return gr.Slider(
             visible=True,
-            label=label(latent, desk.session),
+            label=label(latent, result.session),
             minimum=round(min(low, inferred, set_ or 0), 2),
             maximum=round(max(high, inferred, set_ or 0), 2),
             value=round(inferred if set_ is None else set_, 2),
@@ -136,123 +191,122 @@ class Actions:
 
     # Filling
 
-    def turn(self, request: gr.Request) -> None:
-        self.turns.take(_person(request))
+    def asked(self, desk: Desk, roll: bool, request: gr.Request) -> Any:
+        """That the hole be filled once more, perhaps with another seed."""
+        seed = int(np.random.default_rng().integers(2**31)) if roll else gr.skip()
+        return self._turn(desk, request), seed
+
+    def stop(self, request: gr.Request) -> None:
+        self.turns.stop(_person(request))
 
     def left(self, request: gr.Request) -> None:
         self.turns.forget(_person(request))
+        shutil.rmtree(self._folder(request), ignore_errors=True)
+
+    def _turn(self, desk: Desk, request: gr.Request) -> Desk:
+        return replace(desk, turn=self.turns.take(_person(request)))
 
     def fill(
         self,
         desk: Desk,
+        result: Result | None,
         seed: float,
         samples: float,
         truncation: float,
         request: gr.Request,
         progress: gr.Progress = _PROGRESS,
     ) -> Any:
-        asked = desk.with_session(
+        session = replace(
+            desk.session,
             seed=int(seed or 0),
             num_samples=int(samples),
-            truncation=None if truncation >= UNLIMITED else truncation,
+            truncation=None if truncation >= sessions.UNLIMITED else truncation,
         )
         started = time.monotonic()
         try:
-            made = self.engine.complete(asked.session, self._report(request, progress))
+            report = self._report(desk, request, progress)
+            made = self.engine.complete(session, report)
+            inferred = self.engine.inferred(session)
+            report(1, 1)  # nobody may want it any more
         except Superseded:
             return (gr.skip(),) * (_RESULTS + self.most)
-        inferred = self.engine.inferred(asked.session)
-        done = replace(
-            asked,
-            inferred=inferred,
-            filled=asked.session,
-            made=made,
-            shown=0,
-            drawings=desk.drawings + 1,
-        )
-        hole = int((asked.session.context_mask == 0).sum())
-        took = time.monotonic() - started
-        return self._shown(
-            done, f"Drawing {done.drawings}: {len(made.images[0])} x {hole} pixels in {took:.1f} s"
-        )
-
-    def _shown(self, desk: Desk, said: str) -> Any:
-        opened = self.engine.open(desk.session.model)
-        names = [(label(latent, desk.session), i) for i, latent in enumerate(opened.sliders)]
+        hole = int((session.context_mask == 0).sum())
+        drawings = 1 + (result.drawings if result else 0)
+        done = Result(session, made, inferred, drawings)
+        took = f"{session.num_samples} x {hole} pixels in {time.monotonic() - started:.1f} s"
+        names = [
+            (label(latent, session), i)
+            for i, latent in enumerate(self.engine.open(session.model).sliders)
+        ]
         return (
-            desk,
-            said,
-            *self._chosen(desk),
-            desk.spread,
-            desk.gallery,
-            self._file("session.json", desk.session.to_json().encode()),
-            command(desk.session),
+            done,
+            f"Drawing {drawings}: {took}",
+            *self._chosen(done, request),
+            done.spread,
+            done.gallery,
+            self._file("session.json", session.to_json().encode(), request),
+            command(),
             gr.Dropdown(choices=names),
-            *(self._slider(number, desk) for number in range(self.most)),
+            *(self._slider(number, done) for number in range(self.most)),
         )
 
-    def _chosen(self, desk: Desk) -> Any:
+    def _chosen(self, result: Result, request: gr.Request) -> Any:
         """The completion that is looked at: large, against what was there, as a file."""
-        if desk.completion is None or desk.filled is None:
-            return None, None, None
-        after = canvas.large(desk.completion)
-        png = self._file("completion.png", desk.filled.to_png(desk.completion))
-        return after, (canvas.large(desk.filled.image), after), png
+        after = canvas.large(result.completion)
+        png = result.session.to_png(result.completion, result.number)
+        before = canvas.large(result.session.image)
+        return after, (before, after), self._file("completion.png", png, request)
 
-    def picked(self, desk: Desk, event: gr.SelectData) -> Any:
-        desk = replace(desk, shown=event.index)
-        return desk, *self._chosen(desk)
+    def picked(self, result: Result, event: gr.SelectData, request: gr.Request) -> Any:
+        result = replace(result, place=event.index)
+        return result, *self._chosen(result, request)
 
-    def swept(self, desk: Desk, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
-        if desk.made is None or desk.filled is None:
+    def swept(
+        self,
+        desk: Desk,
+        result: Result | None,
+        request: gr.Request,
+        progress: gr.Progress = _PROGRESS,
+    ) -> Any:
+        if result is None or result.session.model != desk.session.model:
             raise gr.Error("Fill the hole first.")
-        sliders = self.engine.open(desk.filled.model).sliders
-        if not sliders:
-            raise gr.Error("This model has no latents to sweep.")
-        latent, made = sliders[desk.moved], desk.made
-        values = np.linspace(*latent.interval, SWEPT)
-        z, number = made.latents[0, desk.shown], int(made.numbers[0, desk.shown])
-        report = self._report(request, progress)
+        latent, session = self.engine.open(desk.session.model).sliders[desk.moved], result.session
+        values, z = np.linspace(*latent.interval, SWEPT), result.made.latents[0, result.place]
         try:
-            drawn = self.engine.sweep(desk.filled, latent, z, number, values.tolist(), report)
+            report = self._report(self._turn(desk, request), request, progress)
+            drawn = self.engine.sweep(session, latent, z, result.number, values.tolist(), report)
         except Superseded:
             return gr.skip(), gr.skip()
-        name = label(latent, desk.filled)
-        said = f"{name} from {values[0]:.1f} to {values[-1]:.1f}, all else the same"
+        said = f"{label(latent, session)} from {values[0]:.1f} to {values[-1]:.1f}, all else as is"
         strip = canvas.large(np.concatenate(list(drawn), axis=1))
-        return gr.Image(strip, visible=True), said
+        return gr.Image(strip, visible=True), _plain(said)
 
-    def _report(self, request: gr.Request, progress: gr.Progress) -> Any:
+    def _report(
+        self, desk: Desk, request: gr.Request, progress: gr.Progress
+    ) -> Callable[[int, int], None]:
         """Shows rows of pixels, and stops the drawing when something newer is asked for."""
         person = _person(request)
-        turn, show = self.turns.newest(person), _bar(progress)
+        self.turns.begin(person, desk.turn)
 
         def report(done: int, total: int) -> None:
-            self.turns.check(person, turn)
-            show(done, total)
+            self.turns.check(person, desk.turn)
+            progress((done, total), desc="drawing", unit="rows")
 
         return report
 
-    def _file(self, name: str, content: bytes) -> str:
-        """A file of its own for each download: people's are never mixed."""
-        place = Path(tempfile.mkdtemp(dir=self.directory)) / name
-        place.write_bytes(content)
+    def _file(self, name: str, content: bytes, request: gr.Request) -> str:
+        """Gradio copies it at once, so the next one may take its place."""
+        place = self._folder(request) / name
+        place.parent.mkdir(exist_ok=True)
+        files.write(place, content)
         return str(place)
 
-
-def all_returned(desk: Desk) -> Desk:
-    return desk.with_session(latents={})
-
-
-def rolled(roll: bool, seed: float) -> Any:
-    return int(np.random.default_rng().integers(2**31)) if roll else gr.skip()
+    def _folder(self, request: gr.Request) -> Path:
+        return self.directory / hashlib.sha256(_person(request).encode()).hexdigest()
 
 
 def framed(path: str | None, *square: float) -> Any:
-    if path is None:
-        return None
-    with _told():
-        return canvas.framed(canvas.photo(path), *square)
+    return None if path is None else canvas.framed(canvas.photo(path), *square)
 
 
 def _mask(context_mask: np.ndarray) -> np.ndarray:
@@ -261,18 +315,10 @@ def _mask(context_mask: np.ndarray) -> np.ndarray:
     return canvas.large(hole)
 
 
+def _plain(words: str) -> str:
+    """Without what Markdown would make links or pictures of: it may come from a file."""
+    return re.sub(r"[^\w\s.,:;()'+-]", "", words)
+
+
 def _person(request: gr.Request) -> str:
     return str(request.session_hash)
-
-
-def _bar(progress: gr.Progress) -> Any:
-    return lambda done, total: progress((done, total), desc="drawing", unit="rows")
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """A mistake of the person's as a message on the page."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise gr.Error(str(error)) from None

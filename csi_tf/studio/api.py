@@ -3,7 +3,7 @@
     from gradio_client import Client
     studio = Client("http://127.0.0.1:7860")
     session = studio.predict("procedural_faces", 7, api_name="/face")
-    session["latents"] = {"smile": 2.0}
+    session["latents"] = {"3": 2.0}     # by number, or by a name that the model's latents.json has
     made = studio.predict(session, api_name="/inpaint")
 
 A session is the JSON that the page saves. Pictures are PNG in base64.
@@ -17,8 +17,11 @@ import numpy as np
 
 from csi_tf import latents as latent_space
 from csi_tf import session as sessions
+from csi_tf.studio.actions import telling
 from csi_tf.studio.desk import key
 from csi_tf.studio.engine import Engine
+
+MOST_VALUES = 64
 
 
 class Api:
@@ -28,7 +31,7 @@ class Api:
     def add(self, **drawing: Any) -> None:
         """Into the page that is being built; `drawing` shares its queue."""
         for function in (self.models, self.face, self.infer, self.inpaint, self.sweep):
-            gr.api(function, api_name=function.__name__, **drawing)
+            gr.api(telling(function), api_name=function.__name__, **drawing)
 
     def models(self) -> list[str]:
         """The names of the studio's models."""
@@ -50,7 +53,7 @@ class Api:
         made = self._engine.complete(self._session(session))
         return {
             "pictures": [_text(image) for image in made.images[0]],
-            "bits_per_dim": np.nan_to_num(made.bits_per_dim[0]).tolist(),
+            "bits_per_dim": [x if np.isfinite(x) else None for x in made.bits_per_dim[0].tolist()],
             "latents": made.latents[0].tolist(),
             "numbers": made.numbers[0].tolist(),
         }
@@ -58,6 +61,8 @@ class Api:
     def sweep(self, session: dict[str, Any], latent: str, values: list[float]) -> list[str]:
         """The likeliest completion with one latent at each value, all else the same."""
         opened = self._session(session)
+        if not 1 <= len(values) <= MOST_VALUES or not np.isfinite(values).all():
+            raise ValueError(f"values must be from 1 to {MOST_VALUES} finite numbers")
         made = self._engine.complete(opened)
         model = self._engine.open(opened.model).model
         moved = latent_space.find(model, int(latent) if latent.isdecimal() else latent)

@@ -1,14 +1,16 @@
 """What the page asks for, without a page: models, faces, inferred latents, completions, sweeps."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from csi_tf import checkpoints, data, latents, loading, masks
+from csi_tf import checkpoints, latents, loading, masks
+from csi_tf.data import procedural_faces
 from csi_tf.evaluation import encoding
 from csi_tf.inpaint import Completions, inpaint, sample_prior
 from csi_tf.latents import Latent
@@ -25,26 +27,40 @@ class Superseded(Exception):
 
 
 class Turns:
-    """Of each person only the newest request is worked on."""
+    """Of each person only the newest request is worked on, and only once."""
 
     def __init__(self) -> None:
         self._newest: dict[str, int] = {}
+        self._begun: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def take(self, person: str) -> int:
+        """Whatever was asked for before is not wanted any more."""
         with self._lock:
             self._newest[person] = self._newest.get(person, 0) + 1
             return self._newest[person]
 
-    def newest(self, person: str) -> int:
-        return self._newest.get(person, 0)
+    def begin(self, person: str, turn: int) -> None:
+        """Superseded where the turn is over, or begun already."""
+        with self._lock:
+            if self._newest.get(person, 0) != turn or self._begun.get(person, 0) >= turn:
+                raise Superseded
+            self._begun[person] = turn
+
+    def stop(self, person: str) -> None:
+        self.take(person)
+
+    def stop_all(self) -> None:
+        for person in list(self._newest):
+            self.stop(person)
 
     def check(self, person: str, turn: int) -> None:
-        if self.newest(person) != turn:
+        if self._newest.get(person, 0) != turn:
             raise Superseded
 
     def forget(self, person: str) -> None:
         self._newest.pop(person, None)
+        self._begun.pop(person, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +68,7 @@ class Opened:
     name: str
     model: CSIModel
     whole: CSIModel  # that draws faces from nothing: stage one where it is at hand
-    dataset: str
     sliders: tuple[Latent, ...]  # those with names first, by rank, then the remaining dimensions
-    named: int  # how many have names
     said: str
 
 
@@ -97,13 +111,14 @@ class Engine:
             raise ValueError(
                 f"its picture has {len(session.image)} pixels on a side, {session.model} {size}"
             )
-        for key in session.latents:
-            latents.find(self.open(session.model).model, key)
+        latents.settings(self.open(session.model).model, session.latents)
         return session
 
     def inferred(self, session: Session) -> list[float]:
         """Where each slider stands by what is observed: the mean of the posterior along it."""
         opened = self.open(session.model)
+        if not opened.sliders:
+            return []
         images, mask = session.image[None], session.context_mask[None]
         mean = encoding.encode(opened.model, images, mask, session.seed).mean[0]
         return [float(mean @ each.direction) for each in opened.sliders]
@@ -150,38 +165,44 @@ class Engine:
 def _open(name: str) -> Opened:
     path = loading.find(name)
     info = checkpoints.read(path)[1]
-    model = loading.load(path)
-    stage_one = path.parent.parent / "stage1" / loading.MODEL_FILE
-    is_second = info["stage"] == "stage2" and stage_one.is_file()
-    whole = loading.load(stage_one) if is_second else model
-    config = loading.settings(path, info)
-    named = 0
+    model, stage_one = loading.load(path), loading.stage_one_of(path)
     sliders: tuple[Latent, ...] = ()
     if model.decoder is not None:
-        known = model.named_latents
-        count = model.config.latent_dim
+        known, count = model.named_latents, model.config.latent_dim
         axes = {each.dimension for each in known}
-        rest = [latents.find(model, i) for i in range(count) if i not in axes]
-        named, sliders = len(known), (*known, *rest)
+        sliders = (*known, *(latents.find(model, i) for i in range(count) if i not in axes))
+    dataset = loading.settings(path, info).data.dataset
     return Opened(
-        name, model, whole, config.data.dataset, sliders, named, _said(name, model, config, info)
+        name,
+        model,
+        loading.load(stage_one) if stage_one else model,
+        sliders,
+        " ".join(_said(name, path, model, dataset, info)),
     )
 
 
-def _said(name: str, model: CSIModel, config: Any, info: Mapping[str, Any]) -> str:
+def _said(
+    name: str, path: Path, model: CSIModel, dataset: str, info: Mapping[str, Any]
+) -> Iterator[str]:
     seen = info.get("images_seen", 0) + info.get("images_before", 0)
-    licence = (
-        "Trained on CelebA: for non-commercial research only."
-        if "celeb" in f"{name} {config.data.dataset}".lower()
-        else ""
-    )
-    data_ = "procedural faces" if config.data.dataset == "procedural_faces" else "its own data"
-    return (
-        f"**{name}**: {model.size}x{model.size} pixels, trained on {data_}, {seen:,} images seen."
-        f" {licence}"
-    )
+    kind, _, place = dataset.partition(":")
+    data_ = Path(place).name if place else kind.replace("_", " ")
+    yield f"**{name}**: {model.size}x{model.size} pixels, trained on {data_}, {seen:,} images seen."
+    if info["stage"] == "stage1":
+        yield "It is of stage one: of what is below and to the right it knows through z only."
+    if licence := _licence(path.parent.parent / "README.md"):
+        yield licence
 
 
-@cache
+def _licence(card: Path) -> str:
+    """The first line of that section of a model that comes along."""
+    if not card.is_relative_to(loading.SHIPPED):
+        return ""
+    _, _, section = card.read_text("utf-8").partition("## Licence\n")
+    return section.strip().partition("\n")[0]
+
+
+@lru_cache(64)
 def _face(number: int, size: int) -> np.ndarray:
-    return data.arrays("procedural_faces", "test", size, limit=number + 1).images[number]
+    made = procedural_faces.generate("test", size, start=number, stop=number + 1)
+    return made["images"][0]

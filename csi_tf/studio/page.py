@@ -1,14 +1,14 @@
 """The page: what is on it, and what each thing on it does."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from csi_tf.session import MOST_SAMPLES, UNLIMITED
 from csi_tf.studio import actions, canvas
-from csi_tf.studio.actions import UNLIMITED, Actions
+from csi_tf.studio.actions import Actions, telling
 from csi_tf.studio.api import Api
 from csi_tf.studio.engine import Engine
 
@@ -47,8 +47,12 @@ class Page:
         self.actions = Actions(engine, directory, self.most)
 
     def build(self) -> gr.Blocks:
-        with gr.Blocks(title="csi-tf studio", analytics_enabled=False) as blocks:
-            self.desk = gr.State(None)
+        with gr.Blocks(
+            title="csi-tf studio",
+            analytics_enabled=False,
+            delete_cache=(600, 86400),  # seconds: how often, and how old
+        ) as blocks:
+            self.desk, self.result = gr.State(None), gr.State(None)
             gr.Markdown(_HEAD)
             with gr.Row():
                 with gr.Column(scale=5, min_width=320):
@@ -202,10 +206,14 @@ class Page:
             elem_id="gallery",
         )
         with gr.Row():
-            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+            self.seed = gr.Number(
+                0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed"
+            )
             self.roll = gr.Checkbox(False, label="New seed each time", elem_id="roll")
         with gr.Row():
-            self.samples = gr.Slider(1, 16, 4, step=1, label="Completions", elem_id="samples")
+            self.samples = gr.Slider(
+                1, MOST_SAMPLES, 4, step=1, label="Completions", elem_id="samples"
+            )
             self.truncation = gr.Slider(
                 0,
                 UNLIMITED,
@@ -239,87 +247,67 @@ class Page:
     # What it does
 
     def _events(self, blocks: gr.Blocks) -> None:
+        do = self.actions
+        hidden: dict[str, Any] = {"api_visibility": "private"}
+        quick: dict[str, Any] = {
+            "queue": False,
+            "show_progress": "hidden",
+            "trigger_mode": "multiple",
+        } | hidden
+        drawing: dict[str, Any] = DRAWING | {"trigger_mode": "multiple"} | hidden
         numbers = [self.seed, self.samples, self.truncation]
-        on_desk = [self.model, self.editor, self.mask, self.note, *numbers]
+        on_desk = [self.desk, self.model, self.editor, self.mask, self.note, *numbers]
         results = [
-            self.desk, self.status, self.large, self.both, self.png, self.spread, self.gallery,
+            self.result, self.status, self.large, self.both, self.png, self.spread, self.gallery,
             self.save, self.command, self.which, *self.sliders,
         ]  # fmt: skip
-        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-        hidden: dict[str, Any] = {"api_visibility": "private"}
-        drawing = DRAWING | hidden
 
-        def then_fill(event: Any, rolled: bool = False) -> None:
-            """The turn is taken at once, so what is being drawn for the same person stops."""
-            asked = event.success(self.actions.turn, None, None, **quiet, **hidden)
-            if rolled:
-                asked = asked.success(
-                    actions.rolled, [self.roll, self.seed], self.seed, **quiet, **hidden
-                )
-            asked.success(
-                self.actions.fill,
-                [self.desk, *numbers],
-                results,
-                show_progress_on=self.status,
-                **drawing,
-            )
+        def then_fill(event: Any) -> None:
+            asked = [self.desk, self.result, *numbers]
+            event.success(telling(do.fill), asked, results, show_progress_on=self.status, **drawing)
 
-        def opens(listener: Callable[..., Any], fn: Any, inputs: Any) -> None:
+        def opens(listener: Any, action: Any, inputs: Any, **how: Any) -> None:
             """A picture comes onto the desk, and its hole is filled."""
-            asked = listener(self.actions.turn, None, None, **quiet, **hidden)
-            then_fill(asked.success(fn, inputs, [self.desk, *on_desk], **drawing))
+            then_fill(listener(telling(action), inputs, on_desk, **(how or hidden)))
 
-        opens(blocks.load, self.actions.first, self.model)
-        opens(self.model.input, self.actions.first, self.model)
-        opens(self.next.click, self.actions.another, self.desk)
-        opens(self.draw.click, self.actions.drawn, self.desk)
-        opens(self.load.upload, self.actions.loaded, [self.desk, self.load])
-        box = [self.photo, self.part, self.across, self.down]
-        for listener in (
-            self.photo.change, self.part.release, self.across.release, self.down.release,
-        ):  # fmt: skip
-            listener(actions.framed, box, self.frame, **hidden)
-        opens(self.use.click, self.actions.used, [self.desk, *box])
+        opens(blocks.load, do.first, self.model)
+        opens(self.model.input, do.first, self.model)
+        opens(self.next.click, do.another, self.desk)
+        opens(self.draw.click, do.drawn, self.desk, **drawing)
+        opens(self.load.upload, do.loaded, [self.desk, self.load])
+        square = [self.photo, self.part, self.across, self.down]
+        self.photo.change(telling(actions.framed), square, self.frame, **hidden)
+        for slider in (self.part, self.across, self.down):
+            slider.release(telling(actions.framed), square, self.frame, **hidden)
+        opens(self.use.click, do.used, [self.desk, *square])
 
-        painted = [self.desk, self.mask, self.status]
-        self.editor.change(
-            self.actions.painted, [self.desk, self.editor], painted, **quiet, **hidden
-        )
-        changes = {self.clear: self.actions.clear, self.invert: self.actions.invert} | {
-            button: partial(self.actions.box, name)
-            for button, name in zip(self.boxes, BOXES, strict=True)
-        }
-        for button, fn in changes.items():
-            event = button.click(fn, self.desk, [self.desk, self.editor, self.mask], **hidden)
-            if button not in (self.clear, self.invert):
-                then_fill(event)
+        told, painted = [self.editor, self.desk], [self.desk, self.mask, self.status]
+        self.editor.change(do.painted, told, painted, **quick)
+        hole = [self.desk, self.editor, self.mask]
+        self.clear.click(telling(do.clear), self.desk, hole, **quick)
+        self.invert.click(telling(do.invert), self.desk, hole, **quick)
+        for button, name in zip(self.boxes, BOXES, strict=True):
+            then_fill(button.click(telling(partial(do.box, name)), self.desk, hole, **quick))
         for number, (slider, reset) in enumerate(zip(self.sliders, self.resets, strict=True)):
-            moved = partial(self.actions.moved, number)
-            then_fill(slider.release(moved, [self.desk, slider], self.desk, **quiet, **hidden))
-            returned = partial(self.actions.returned, number)
-            then_fill(reset.click(returned, self.desk, self.desk, **quiet, **hidden))
-        then_fill(self.all.click(actions.all_returned, self.desk, self.desk, **quiet, **hidden))
+            moved, returned = (telling(partial(f, number)) for f in (do.moved, do.returned))
+            then_fill(slider.release(moved, [self.desk, slider], self.desk, **quick))
+            then_fill(reset.click(returned, self.desk, self.desk, **quick))
+        then_fill(self.all.click(telling(do.all_returned), self.desk, self.desk, **quick))
+        renamed = [self.desk, self.which, self.name]
+        then_fill(self.rename.click(telling(do.renamed), renamed, self.desk, **quick))
         # What was painted a moment ago may not have arrived yet.
-        seen = self.fill.click(
-            self.actions.painted,
-            [self.desk, self.editor],
-            painted,
-            show_progress="hidden",
-            **hidden,
-        )
-        then_fill(seen, rolled=True)
-        self.stop.click(self.actions.turn, None, None, **quiet, **hidden)
+        seen = self.fill.click(do.painted, told, painted, **quick)
+        asked = [self.desk, self.roll]
+        then_fill(seen.success(telling(do.asked), asked, [self.desk, self.seed], **quick))
+        self.stop.click(do.stop, None, None, **quick)
         self.gallery.select(
-            self.actions.picked, self.desk, [self.desk, self.large, self.both, self.png], **hidden
+            do.picked, self.result, [self.result, self.large, self.both, self.png], **hidden
         )
-        self.sweep.click(self.actions.turn, None, None, **quiet, **hidden).then(
-            self.actions.swept,
-            self.desk,
+        self.sweep.click(
+            telling(do.swept),
+            [self.desk, self.result],
             [self.strip, self.swept],
             show_progress_on=self.strip,
             **drawing,
         )
-        self.rename.click(
-            self.actions.renamed, [self.desk, self.which, self.name], results, **hidden
-        )
-        blocks.unload(self.actions.left)
+        blocks.unload(do.left)

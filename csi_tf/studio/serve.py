@@ -6,28 +6,40 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+
+from PIL import Image
 
 from csi_tf.config import Studio
+from csi_tf.errors import Terminated
+from csi_tf.studio import canvas
 from csi_tf.studio.engine import Engine
 
 WAITING = 32  # requests that wait their turn; more are told to come back
 MOST_UPLOADED = "20mb"
+PEOPLE = 200  # whose desks are kept
 
 
 def run(settings: Studio, directory: Path) -> None:
-    with serving(settings, directory) as url:
-        print(f"The studio is at {url}; Ctrl-C ends it.", flush=True)
-        if settings.host not in ("127.0.0.1", "localhost"):
-            print(f"Whoever reaches this machine ({settings.host}) can use it.", flush=True)
-        try:
-            _forever()
-        except KeyboardInterrupt:
-            print("\nThe studio is closed.")
+    try:
+        with serving(settings, directory) as url:
+            print(f"The studio is at {url}; Ctrl-C ends it.", flush=True)
+            if settings.host not in ("127.0.0.1", "localhost"):
+                print(f"Whoever reaches this machine ({settings.host}) can use it.", flush=True)
+            Event().wait()
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, Terminated):
+            raise
+        print("\nThe studio is closed.")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager
 def serving(settings: Studio, directory: Path) -> Iterator[str]:
-    """The page's address. Uploads and downloads lie in the directory, and go with it."""
+    """The page's address. Uploads and downloads lie in the directory."""
+    if not settings.names:
+        raise ValueError("no model comes along with this checkout: name one with --model")
     _check_port(settings)
     # Gradio reads these when it is imported: nothing is told to anybody, nothing lies elsewhere.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -39,8 +51,8 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
     from csi_tf.studio.page import CSS, Page
 
     page = Page(Engine(settings.names), directory)
-    blocks = page.build().queue(max_size=WAITING)
-    theme = gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    # What does not wait in the queue could draw beside it.
+    blocks = page.build().queue(max_size=WAITING, api_open=False)
     _, local, shared = blocks.launch(
         server_name=settings.host,
         server_port=settings.port,
@@ -48,30 +60,26 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
         prevent_thread_lock=True,
         quiet=True,
         max_file_size=MOST_UPLOADED,
+        state_session_capacity=PEOPLE,
         footer_links=["api"],
-        theme=theme,
+        theme=gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         css=CSS,
     )
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, canvas.MOST_PIXELS // 2
     try:
         yield shared or local
     finally:
+        Image.MAX_IMAGE_PIXELS = before
+        page.actions.turns.stop_all()
         blocks.close(verbose=False)
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _check_port(settings: Studio) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise OSError(
-                f"cannot serve on {settings.host}:{settings.port} ({error.strerror}): another"
-                " studio may be running there; give another --port"
-            ) from None
-
-
-def _forever() -> None:
-    from threading import Event
-
-    Event().wait()
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"cannot serve on {settings.host}:{settings.port} ({error.strerror}): give another"
+            " --port if another studio is running there, or an address of this machine as --host"
+        ) from None
