@@ -199,17 +199,12 @@ class OptimiserConfig(CheckedSettings):
         self._at_least(1, "batch_size", "epochs", "train_steps")
         self._at_least(0, "warmup_steps", "latent_warmup_steps")
         self._require(self.ema is None or 0 < self.ema < 1, "ema", "above 0 and below 1")
-        if self.train_steps is not None and self.warmup_steps >= self.train_steps:
-            raise ValueError(
-                f"warmup_steps ({self.warmup_steps}) must be fewer than train_steps"
-                f" ({self.train_steps}), or the learning rate never gets to its value"
-            )
 
 
 @dataclass(frozen=True)
 class LoopConfig(CheckedSettings):
     stage1: str | None = None
-    stage2_init: Literal["paper", "published"] = "paper"
+    stage2_init: Literal["paper", "published", "continued"] = "paper"
     log_every: int = 50
     validate_every: int = 1000
     validation_images: int = 512

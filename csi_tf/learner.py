@@ -140,7 +140,7 @@ class Learner:
     def _adam(self, steps: int) -> Any:
         chosen = self.config.optimiser
         rate: Any = chosen.learning_rate
-        warmup = min(chosen.warmup_steps, steps - 1)
+        warmup = min(chosen.warmup_steps, steps // 2)  # or a short run never gets to the rate
         if chosen.decay == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(
                 0.0 if warmup else rate,

@@ -116,19 +116,27 @@ def start_stage_two(model: CSIModel, weights: dict[str, Any], init: str) -> list
     """Copy stage one into a fresh stage-two model; the names of what was copied.
 
     "paper": encoder, decoder and the filters W of the forward net; U, V and the reverse net fresh.
-    "published": V as well.
+    "published": V as well. "continued": V as well, and U zero, so that stage two begins with the
+    distribution stage one ended with.
     """
     copied = []
     for name, variable in named_weights(model).items():
-        if name.startswith("dropout_seed") or name not in weights:
+        conditioning = "/conditioning_" in name
+        if name.startswith("dropout_seed") or (conditioning and init == "paper"):
             continue
-        if "/conditioning_" in name and init == "paper":
-            continue
-        value = weights[name]
-        if value.shape != tuple(variable.shape):
-            # One 1x1 on all maps: those of Y^r come last, and their rows stay fresh.
-            fresh = np.asarray(variable)[:, :, value.shape[2] :]
-            value = np.concatenate([value, fresh], axis=2)
-        variable.assign(value)
-        copied.append(name)
+        if name in weights:
+            value = weights[name]
+            if value.shape != tuple(variable.shape):
+                # One 1x1 on all maps: those of Y^r come last, and stage one has no rows for them.
+                fresh = np.asarray(variable)[:, :, value.shape[2] :] * (init != "continued")
+                value = np.concatenate([value, fresh], axis=2)
+            variable.assign(value)
+            copied.append(name)
+        elif conditioning and init == "continued" and not _is_direction(name, model):
+            variable.assign(np.zeros(variable.shape))
     return copied
+
+
+def _is_direction(name: str, model: CSIModel) -> bool:
+    """Whether a kernel is only a direction, whose length is a gain beside it: never zero."""
+    return model.config.weight_norm and name.endswith("/kernel")

@@ -118,7 +118,7 @@ OPTIMISER = {
     " few images it pulls the latents towards zero.",
     "epochs": "Passes over the training images, at most.",
     "train_steps": "Training steps, at most. None leaves the end to --epochs.",
-    "warmup_steps": "Steps in which the learning rate rises from 0.",
+    "warmup_steps": "Steps in which the learning rate rises from 0; half of all steps at most.",
     "decay": "How the learning rate falls afterwards. The cosine reaches 0 at the last step.",
     "clip_norm": "Clip the gradient to this global norm.",
     "ema": "Decay of an average of the weights to evaluate with, such as 0.999.",
@@ -132,8 +132,9 @@ OPTIMISER = {
 LOOP = {
     "stage1": "Run, or model file, that stage two starts from. By default the newest finished stage"
     " one with the same settings under runs/; where there is none it is trained first.",
-    "stage2_init": "What stage two takes over of the forward net. The paper: all but the weights of"
-    " the conditioning maps. The authors' code: those of the latents' maps too.",
+    "stage2_init": "What stage two takes over of the forward net. paper: all but the weights of"
+    " the conditioning maps. published, as the authors' code: those of the latents' maps too."
+    " continued: the same, and the reverse net is not heard at first, so that nothing is lost.",
     "warm_start": "Model file, or run, to take the weights of this stage from. The optimiser starts"
     " anew, and --stage1 and --latent_warmup_steps are not needed. To go on with a run whose"
     " checkpoints are at hand, start it again with its --run_dir instead.",

@@ -92,7 +92,6 @@ def test_defaults_are_the_papers():
         ({"objective": {"mmd_weight": float("nan")}}, ["mmd_weight", "finite"]),
         ({"objective": {"objective": "vae", "beta": 5}}, ["beta", "vae", "beta_tcvae"]),
         ({"optimiser": {"learning_rate": 0}}, ["learning_rate", "above 0"]),
-        ({"optimiser": {"train_steps": 5, "warmup_steps": 5}}, ["warmup_steps", "train_steps"]),
         ({"model": {"latents": False, "full_image_encoder": True}}, ["full_image_encoder"]),
         *(
             ({"run": {"mode": mode}, "loop": {"stage1": "a/run"}}, ["stage1", mode, "leave it out"])

@@ -126,7 +126,9 @@ def test_stage_two_leaves_encoder_and_decoder_bitwise_unchanged(tmp_path):
     assert any((one[n] != two[n]).any() for n in one if n.startswith("forward/") and n in two)
 
 
-@pytest.mark.parametrize(("init", "v_is_copied"), [("paper", False), ("published", True)])
+@pytest.mark.parametrize(
+    ("init", "v_is_copied"), [("paper", False), ("published", True), ("continued", True)]
+)
 @pytest.mark.parametrize("conditioning", ["paper", "published"])
 def test_stage_two_starts_from_stage_one(init, v_is_copied, conditioning):
     config = ModelConfig(**tiny.MODEL | {"conditioning": conditioning})
@@ -142,6 +144,33 @@ def test_stage_two_starts_from_stage_one(init, v_is_copied, conditioning):
     v = "forward/streams/down_0/conditioning_0/kernel"
     rows = weights[v].shape[2]
     assert (after[v][:, :, :rows] == weights[v]).all() == v_is_copied
+
+
+@pytest.mark.parametrize("weight_norm", [False, True])
+def test_continued_stage_two_begins_with_the_distribution_stage_one_ended_with(weight_norm):
+    config = ModelConfig(**tiny.MODEL | {"conditioning": "paper", "weight_norm": weight_norm})
+    one = models.make(models.for_stage(config, "stage1"), 16, seed=1)
+    weights = {name: np.asarray(v) for name, v in models.named_weights(one).items()}
+    tensors = {k: tf.constant(v) for k, v in batch().items()}
+
+    def nats(model):
+        return np.asarray(stages.score(model, "stage2", tensors, training=False).nats)
+
+    for init, same in (("continued", True), ("published", False)):
+        two = models.make(config, 16, seed=2)
+        stages.start_stage_two(two, weights, init)
+        # The sum of nothing and V * Y^z may be rounded otherwise than V * Y^z alone.
+        assert np.allclose(nats(two), nats(one), rtol=1e-5) == same
+
+    two = models.make(config, 16, seed=2)
+    stages.start_stage_two(two, weights, "continued")
+    with tf.GradientTape() as tape:
+        share, _, _ = stages.loss(two, None, "stage2", tensors, dataset_size=100)
+    u = [v for v in two.trainable_variables if "conditioning_1" in v.path]
+    # A gain moves first, and the direction it stretches after it.
+    u = [v for v in u if not weight_norm or v.path.endswith("gain")]
+    assert u
+    assert all(np.abs(g).max() > 0 for g in tape.gradient(share, u))
 
 
 def test_shuffled_latents_change_the_score_only_through_the_decoder():

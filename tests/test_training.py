@@ -91,6 +91,18 @@ def test_options_of_the_optimiser_act(tmp_path):
     assert info["images_seen"] == 4 * 8
 
 
+@pytest.mark.parametrize("decay", ["none", "cosine"])
+def test_a_run_shorter_than_its_warmup_gets_to_its_learning_rate(decay):
+    chosen = tiny.config(optimiser={"warmup_steps": 100, "decay": decay, "learning_rate": 0.25})
+    main = learner.make(chosen, "stage1", dataset_size=100, main_steps=10).optimisers["main"]
+    rates = []
+    for step in range(10):
+        main.iterations.assign(step)
+        rates.append(float(main.learning_rate))
+    assert rates[0] == 0
+    assert max(rates) == rates[5] == 0.25
+
+
 def test_training_learns(tmp_path):
     config = tiny.config(optimiser={"train_steps": 60}, loop={"validate_every": 20})
     training.run(config, tmp_path)
