@@ -1,17 +1,14 @@
-"""Settings: one frozen dataclass per group of flags, checked when made, to JSON and back.
+"""Settings of a training: one frozen dataclass per group of flags, to JSON and back.
 
-The defaults are the paper's. A setting's type is all that the flags and the JSON reader know of
-it: `Literal` lists the valid names, `| None` makes it optional.
+The defaults are the paper's.
 """
 
 import json
-import math
-import tempfile
-import types
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Literal, Self, get_type_hints
 
+from csi_tf.settings import CheckedSettings, reject_unknown, said
 from pixel_cnn_pp import receptive_field
 
 # What each --mode calls, as module:function(settings, directory); imported when picked.
@@ -50,33 +47,6 @@ DEFAULT_BETA = {
     "factor_vae": 7.4,  # 1 + gamma; Kim & Mnih (2018) take a gamma of 6.4 for faces
     "info_beta_tcvae": 5.0,  # as beta_tcvae
 }
-
-
-@dataclass(frozen=True)
-class CheckedSettings:
-    """Checks every field's type, then whatever `check` adds."""
-
-    def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
-            object.__setattr__(self, name, _typed(name, kind, getattr(self, name)))
-        self.check()
-
-    def check(self) -> None:
-        """Ranges and impossible pairs; ValueError naming the setting."""
-
-    def _require(self, holds: bool, name: str, rule: str) -> None:
-        if not holds:
-            raise ValueError(f"{name} must be {rule}, not {getattr(self, name)}")
-
-    def _at_least(self, low: int, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            self._require(value is None or value >= low, name, f"at least {low}")
-
-    def _above_zero(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            self._require(value is None or value > 0, name, "above 0")
 
 
 @dataclass(frozen=True)
@@ -304,14 +274,14 @@ class Config(CheckedSettings):
         except json.JSONDecodeError as error:
             raise ValueError(f"this is no JSON: {error}") from None
         if not isinstance(groups, dict):
-            raise ValueError(f"a configuration is a JSON object, not {_said(groups)}")
+            raise ValueError(f"a configuration is a JSON object, not {said(groups)}")
         kinds = get_type_hints(cls)
-        _reject_unknown("group", groups, list(kinds))
+        reject_unknown("group", groups, list(kinds))
         made = {}
         for name, values in groups.items():
             if not isinstance(values, dict):
-                raise ValueError(f"group {name} must be a JSON object, not {_said(values)}")
-            _reject_unknown(f"setting of {name}", values, [f.name for f in fields(kinds[name])])
+                raise ValueError(f"group {name} must be a JSON object, not {said(values)}")
+            reject_unknown(f"setting of {name}", values, [f.name for f in fields(kinds[name])])
             if kinds[name] is RunConfig and "mode" not in values:
                 raise ValueError(f"run needs a mode: {', '.join(MODES)}")
             made[name] = kinds[name](**values)
@@ -341,34 +311,6 @@ class Demo(CheckedSettings):
 
 
 @dataclass(frozen=True)
-class Studio(CheckedSettings):
-    """What --mode=studio is asked."""
-
-    model: str | None = None
-    mode: Literal["studio"] = "studio"
-    port: int = 7860
-    host: str = "127.0.0.1"
-    share: bool = False
-
-    def check(self) -> None:
-        self._require(0 < self.port < 65536, "port", "from 1 to 65535")
-        self._require(self.host != "", "host", "an address of this machine")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The models to choose from; those that come along where none are named."""
-        import csi_tf
-
-        if self.model is None:
-            return tuple(csi_tf.available())
-        return tuple(name.strip() for name in self.model.split(",") if name.strip())
-
-    def default_output(self) -> Path:
-        """Of uploads and downloads; it goes when the studio is closed."""
-        return Path(tempfile.mkdtemp(prefix="csi-tf-studio-"))
-
-
-@dataclass(frozen=True)
 class Export(CheckedSettings):
     """What --mode=export is asked."""
 
@@ -384,52 +326,3 @@ class Export(CheckedSettings):
         from csi_tf import loading  # with Keras, which takes its time
 
         return loading.find(self.model).parent / "exported"
-
-
-def optional(kind: Any) -> tuple[Any, bool]:
-    """A setting's type without None, and whether None was allowed."""
-    if get_origin(kind) in (Union, types.UnionType):
-        (inner,) = (arm for arm in get_args(kind) if arm is not type(None))
-        return inner, True
-    return kind, False
-
-
-def expectation(kind: Any) -> str:
-    """What a setting's type asks for, in words."""
-    inner, is_optional = optional(kind)
-    if get_origin(inner) is Literal:
-        words = "one of " + ", ".join(get_args(inner))
-    else:
-        words = {int: "a whole number", float: "a finite number", bool: "true or false"}.get(
-            inner, "a single line of text" if inner is str else f"a {inner.__name__}"
-        )
-    return words + (", or none" if is_optional else "")
-
-
-def _typed(name: str, kind: Any, value: Any) -> Any:
-    """The value as its type, integers standing in for floats; ValueError for anything else."""
-    inner, is_optional = optional(kind)
-    if value is None and is_optional:
-        return None
-    if get_origin(inner) is Literal:
-        fits = isinstance(value, str) and value in get_args(inner)
-    elif inner is float:
-        fits = type(value) in (int, float) and math.isfinite(value)
-    elif inner is str:
-        # Flagfiles hold one flag a line and strip it.
-        fits = isinstance(value, str) and len(value.splitlines()) <= 1 and value == value.strip()
-    else:
-        fits = type(value) is inner
-    if not fits:
-        raise ValueError(f"{name} must be {expectation(kind)}, not {_said(value)}")
-    return float(value) if inner is float else value
-
-
-def _said(value: Any) -> str:
-    return "true" if value is True else "false" if value is False else repr(value)
-
-
-def _reject_unknown(what: str, given: dict[str, Any], valid: list[str]) -> None:
-    for name in given:
-        if name not in valid:
-            raise ValueError(f"unknown {what}: {name!r}; valid are {', '.join(valid)}")

@@ -20,6 +20,16 @@ from flags.definitions import HELP, OWN_HELP, PRESET_FOLDER, define, tables
 
 Settings = Config | Command | Evaluation | Figures | Ledger | Export
 
+_WELCOME = """\
+csi-tf fills the hole of a picture, and lets you say what should come into it. What next?
+
+  python run.py --mode=demo           see it: fillings and sliders, in under a minute
+  python run.py --mode=studio         paint holes and move sliders, on a page
+  python run.py --mode=inpaint --model=procedural_faces --input=PICTURE --mask=mouth
+  python run.py --mode=train --preset=cpu --dataset=images:FOLDER     on pictures of your own
+  python run.py --mode=evaluate --model=RUN                           measure what was trained
+  python run.py --mode=reproduce --preset=cpu     the paper's models, figures and claims
+  python run.py --help                all flags; --mode=inpaint --help those of a mode"""
 _USAGE = "usage: python run.py --mode=MODE [--preset=NAME] [--flagfile=FILE] [--FLAG=VALUE ...]"
 _COMMAND_USAGE = (
     "usage: python run.py --mode={} --model=MODEL [--input=PICTURES] [--FLAG=VALUE ...]"
@@ -200,7 +210,9 @@ def flagfile_text(config: Config) -> str:
 
 
 def help_text(argv: Sequence[str]) -> str | None:
-    """The page that --help or --helpfull in `argv` asks for."""
+    """The page that --help or --helpfull in `argv` asks for; without arguments, where to begin."""
+    if len(argv) < 2:
+        return _WELCOME
     asked = {argument.lstrip("-") for argument in argv[1:] if argument.startswith("-")}
     mode = _mode(argv[1:])
     usage = _USAGE

@@ -9,21 +9,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from absl import flags as absl_flags
 
 from csi_tf.commands import Command
-from csi_tf.config import (
-    COMMANDS,
-    MODES,
-    WITH_OWN_FLAGS,
-    CheckedSettings,
-    Config,
-    Demo,
-    Export,
-    Studio,
-    expectation,
-    optional,
-)
+from csi_tf.config import COMMANDS, MODES, WITH_OWN_FLAGS, Config, Demo, Export
 from csi_tf.evaluation.settings import Evaluation
 from csi_tf.figures.settings import Figures
 from csi_tf.reproduce.settings import Ledger
+from csi_tf.settings import CheckedSettings, expectation, optional
+from csi_tf.studio.settings import Studio
 
 PRESET_FOLDER = Path(__file__).parent / "presets"
 

@@ -25,8 +25,8 @@ def address(tmp_path_factory):
     from test_loading import export
 
     from csi_tf import loading
-    from csi_tf.config import Studio
     from csi_tf.studio.serve import serving
+    from csi_tf.studio.settings import Studio
 
     export(place / loading.MODEL_FILE, stage="stage2")
     with socket.socket() as probe:

@@ -1,6 +1,7 @@
 """Flags: one for every setting, parsed into the settings and written back as a flagfile."""
 
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
@@ -236,6 +237,19 @@ def test_full_help_says_what_each_flag_takes():
     for names in (MODES, presets(), ["white_is_hole", "info_beta_tcvae", "mixed_bfloat16"]):
         for name in names:
             assert name in page
+
+
+def test_without_arguments_it_says_where_to_begin(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FOLDER").mkdir()
+    lines = flags.help_text(["run.py"]).splitlines()
+    assert len(lines) <= 10
+    assert max(map(len, lines)) <= 100
+    commands = [re.split(" {2,}", line.strip())[0] for line in lines if "python run.py" in line]
+    assert len(commands) >= 6
+    for command in commands:
+        argv = shlex.split(command)[1:]
+        assert flags.help_text(argv) or flags.parse(argv)
 
 
 def test_no_help_unless_asked():

@@ -9,11 +9,11 @@ from test_loading import export
 
 import run
 from csi_tf import loading, masks, session
-from csi_tf.config import Studio
 from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio.desk import Desk
 from csi_tf.studio.engine import Engine, Superseded, Turns
+from csi_tf.studio.settings import Studio
 
 FACE = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype("uint8")
 

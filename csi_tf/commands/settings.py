@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 
 from csi_tf import checks
-from csi_tf.config import COMMANDS, CheckedSettings
+from csi_tf.config import COMMANDS
+from csi_tf.settings import CheckedSettings
 
 PARENT = Path("inpainted")  # of the directories that are written where none is named
 NUM_SAMPLES = {"inpaint": 8, "traverse": 1, "reconstruct": 1, "sample": 16}  # where none is asked

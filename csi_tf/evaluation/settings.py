@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from csi_tf import masks
-from csi_tf.config import CheckedSettings
 from csi_tf.evaluation.bootstrap import FEWEST
+from csi_tf.settings import CheckedSettings
 
 # In the order in which they are measured; each is a module of csi_tf.evaluation.parts.
 PARTS = ("likelihood", "latents", "reconstruction", "pictures", "seam", "calibration", "control",

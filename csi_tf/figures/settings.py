@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from csi_tf import checks
-from csi_tf.config import CheckedSettings
+from csi_tf.settings import CheckedSettings
 
 NUMBERS = ("3", "4", "5a", "5b", "5c", "6", "7", "8")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from csi_tf.config import CheckedSettings
+from csi_tf.settings import CheckedSettings
 
 
 @dataclass(frozen=True)

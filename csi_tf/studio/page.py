@@ -121,15 +121,7 @@ class Page:
             )
             self.use = gr.Button("Use this square", size="sm", elem_id="use")
         gr.Markdown("The mask that is used, pixel by pixel; white is the hole:")
-        self.mask = gr.Image(
-            label="Mask",
-            show_label=False,
-            interactive=False,
-            height=150,
-            buttons=[],
-            format="png",
-            elem_id="mask",
-        )
+        self.mask = _shown("Mask", "mask", height=150)
 
     def _sliders(self) -> None:
         self.sliders: list[gr.Slider] = []
@@ -169,14 +161,7 @@ class Page:
         self.status = gr.Markdown(elem_id="status")
         with gr.Tabs():
             with gr.Tab("Completion"):
-                self.large = gr.Image(
-                    label="Completion",
-                    show_label=False,
-                    interactive=False,
-                    format="png",
-                    buttons=[],
-                    elem_id="large",
-                )
+                self.large = _shown("Completion", "large")
             with gr.Tab("Before and after"):
                 self.both = gr.ImageSlider(
                     label="Before and after",
@@ -186,14 +171,7 @@ class Page:
                     elem_id="both",
                 )
             with gr.Tab("Where they differ"):
-                self.spread = gr.Image(
-                    label="Where they differ",
-                    show_label=False,
-                    interactive=False,
-                    format="png",
-                    buttons=[],
-                    elem_id="spread",
-                )
+                self.spread = _shown("Where they differ", "spread")
         gr.Markdown("All completions, the likeliest first, with their bits/dim; pick one:")
         self.gallery = gr.Gallery(
             label="Completions",
@@ -225,15 +203,7 @@ class Page:
             )
         self.sweep = gr.Button("Sweep the slider moved last", size="sm", elem_id="sweep")
         self.swept = gr.Markdown(elem_id="swept")
-        self.strip = gr.Image(
-            label="Sweep",
-            show_label=False,
-            interactive=False,
-            format="png",
-            buttons=[],
-            visible=False,
-            elem_id="strip",
-        )
+        self.strip = _shown("Sweep", "strip", visible=False)
         with gr.Row():
             self.png = gr.DownloadButton("Download PNG", size="sm", elem_id="png")
             self.save = gr.DownloadButton("Save session", size="sm", elem_id="save")
@@ -311,3 +281,15 @@ class Page:
             **drawing,
         )
         blocks.unload(do.left)
+
+
+def _shown(label: str, name: str, **more: Any) -> gr.Image:
+    return gr.Image(
+        label=label,
+        show_label=False,
+        interactive=False,
+        format="png",
+        buttons=[],
+        elem_id=name,
+        **more,
+    )

@@ -10,10 +10,10 @@ from threading import Event
 
 from PIL import Image
 
-from csi_tf.config import Studio
 from csi_tf.errors import Terminated
 from csi_tf.studio import canvas
 from csi_tf.studio.engine import Engine
+from csi_tf.studio.settings import Studio
 
 WAITING = 32  # requests that wait their turn; more are told to come back
 MOST_UPLOADED = "20mb"
