@@ -339,31 +339,6 @@ def test_additivity_in_closed_form(part):
     assert found == pytest.approx(2 * part / (1 + part**2))
 
 
-def test_change_outside_a_box_is_counted_by_pixels():
-    before = np.zeros((3, 4, 4, 3), np.uint8)
-    after = before.copy()
-    after[0, 0, 0] = 30  # inside
-    after[1, 0, 0] = 255  # inside, three times what is outside
-    after[1, 3, 3] = 85
-    inside = np.zeros((4, 4), bool)
-    inside[:2, :2] = True
-    np.testing.assert_allclose(control.change_outside(before, after, inside), [0, 0.25, np.nan])
-
-
-def test_a_factor_changes_its_own_region():
-    images = traversals(perfect, 0)[0]
-
-    def outside(name):
-        top, bottom, left, right = faces.FACTORS[faces.NAMES.index(name)].region
-        region = np.zeros((32, 32), bool)
-        region[top:bottom, left:right] = True
-        return control.change_outside(images[:, 0], images[:, -1], region)
-
-    # Heads that turn carry the mouth a little out of its box.
-    assert outside("smile").max() < 0.25
-    assert outside("eye_opening").min() > 0.95
-
-
 # latents.json
 
 
@@ -460,5 +435,3 @@ def test_mistakes():
         control.regression_directions(np.eye(4)[:, :2], np.ones((4, 1)), ["smile"])
     with pytest.raises(ValueError, match="a count up to D"):
         control.principal_directions(np.eye(3), 4)
-    with pytest.raises(ValueError, match="pictures have shapes"):
-        control.change_outside(np.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2, 3)), np.ones((3, 3)))

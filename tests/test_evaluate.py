@@ -70,15 +70,6 @@ def test_the_table_says_what_is_better():
     assert row.endswith(" | 12 |")
 
 
-def test_two_models_are_compared_image_by_image():
-    rng = np.random.default_rng(0)
-    hard = rng.normal(0, 10, 50)  # what both find hard
-    found = reports.comparison(hard + 1 + rng.normal(0, 0.1, 50), hard)
-    assert 0.9 < found.low < 1 < found.high < 1.1
-    with pytest.raises(ValueError, match="50 and 49 images"):
-        reports.comparison(hard, hard[1:])
-
-
 def test_an_evaluation_goes_on_and_is_never_mixed_with_another(model, capsys):
     assert evaluate(model, "--parts=likelihood") == 0
     place = model / "evaluation"

@@ -168,23 +168,6 @@ def additivity(base: ArrayLike, alone: ArrayLike, together: ArrayLike, spread: A
     return float(2 * (actual * expected).sum() / total) if total > 0 else float("nan")
 
 
-def change_outside(before_u8: ArrayLike, after_u8: ArrayLike, inside: ArrayLike) -> np.ndarray:
-    """(N,) part of the change of pictures (N, H, W, 3) that is not `inside` (H, W) booleans.
-
-    NaN for pictures that do not change.
-    """
-    before, after, box = np.asarray(before_u8), np.asarray(after_u8), np.asarray(inside)
-    if before.shape != after.shape or before.ndim != 4 or box.shape != before.shape[1:3]:
-        raise ValueError(
-            f"pictures have shapes {before.shape} and {after.shape} and inside {box.shape}; give"
-            " (N, H, W, 3) twice and (H, W)."
-        )
-    change = np.abs(after.astype(np.float64) - before).sum(axis=-1)
-    total = change.sum(axis=(1, 2))
-    stray = change[:, ~box.astype(bool)].sum(axis=1)
-    return np.where(total > 0, stray / np.where(total > 0, total, 1.0), np.nan)
-
-
 def axes(latent_dim: int) -> list[Latent]:
     """The axes of z, which are what the paper sets."""
     return [

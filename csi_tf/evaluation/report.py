@@ -6,7 +6,7 @@ where two models are to be compared image by image.
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -140,14 +140,6 @@ def said(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def comparison(first: Sequence[float], second: Sequence[float]) -> bootstrap.Interval:
-    """Of the mean difference first - second of two models on the same images."""
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"the models were measured on {len(a)} and {len(b)} images; use the same.")
-    return bootstrap.interval(a - b)
 
 
 def _short(value: Any) -> float:

@@ -12,7 +12,6 @@ from csi_tf.model import CSIModel
 # Drawn pixel by pixel, so few of them, and one small hole: each hole of its own would be compiled.
 SIZES = Sizes(samples=2, values=5, candidates=3, traversed=3, encoded=256)
 COUNT, BOX = 6, "center"
-HOLE_GREY = np.uint8(128)
 
 
 def make(model: CSIModel, config: Config, held_out: np.ndarray) -> dict[str, np.ndarray]:
@@ -30,21 +29,3 @@ def make(model: CSIModel, config: Config, held_out: np.ndarray) -> dict[str, np.
             moves = [[latent] for latent in arrays.candidates(model, on)]
             made["traversals"] = figure4.draw(arrays.rows(model, moves, [BOX] * len(moves), on))
     return {name: pixels(figure) for name, figure in made.items()}
-
-
-def with_holes(images_u8: np.ndarray, context_mask: np.ndarray) -> np.ndarray:
-    return np.where(context_mask == 1, images_u8, HOLE_GREY)
-
-
-def grid(rows: list[np.ndarray], scale: int = 3, gap: int = 4) -> np.ndarray:
-    """Rows of images -> one picture, pixels enlarged, white between them; all uint8."""
-    height, width = (side * scale for side in rows[0].shape[1:3])
-    columns = max(len(row) for row in rows)
-    shape = (len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3)
-    sheet = np.full(shape, 255, np.uint8)
-    for i, row in enumerate(rows):
-        for j, image in enumerate(row):
-            top, left = gap + i * (height + gap), gap + j * (width + gap)
-            enlarged = image.repeat(scale, axis=0).repeat(scale, axis=1)
-            sheet[top : top + height, left : left + width] = enlarged
-    return sheet
