@@ -70,6 +70,13 @@ def test_the_table_says_what_is_better():
     assert row.endswith(" | 12 |")
 
 
+def test_what_few_images_show_is_left_out_and_said(capsys):
+    report = Report()
+    report.add("wide_z/rectangle/corner_noise", [1.0] * 9 + [np.nan] * 5)
+    assert not report.measures
+    assert "wide_z/rectangle/corner_noise is left out: 9 images show it" in capsys.readouterr().err
+
+
 def test_an_evaluation_goes_on_and_is_never_mixed_with_another(model, capsys):
     assert evaluate(model, "--parts=likelihood") == 0
     place = model / "evaluation"

@@ -82,7 +82,7 @@ def test_grey_frames_are_cropped_to_rgb_squares_with_a_test_split_held_out(prepa
     name = "tfds:grey_frames"
     assert data.splits(name, data_dir=prepared) == ("train", "test", "all")
     train, test = (data.arrays(name, split, 8, data_dir=prepared) for split in ("train", "test"))
-    assert (len(train), len(test)) == (28, 2)
+    assert (len(train), len(test)) == (24, 6)
     levels = np.concatenate([train.images, test.images])
     # The white margins lie outside the central square, so every image is one level of grey.
     assert (levels == levels[:, :1, :1, :1]).all()

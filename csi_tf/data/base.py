@@ -45,8 +45,8 @@ class Source:
 def held_out(keys: Sequence[str], split: str, what: str) -> np.ndarray:
     """The sorted indices of "train", "test" or "all" of a source that has no splits of its own.
 
-    The twentieth of the examples (at least one) whose keys hash lowest is the test split: the same
-    on every machine, and nearly the same after files were added.
+    The examples whose keys hash lowest are the test split: the same on every machine, and nearly
+    the same after files were added.
     """
     check_split(split, HELD_OUT_SPLITS, what)
     if split == "all":
@@ -59,8 +59,13 @@ def held_out(keys: Sequence[str], split: str, what: str) -> np.ndarray:
     # File names need not be UTF-8.
     names = [key.encode("utf-8", "surrogateescape") for key in keys]
     ranks = np.argsort([randomness.fold(0, "held out", name) for name in names], kind="stable")
-    tests = max(1, round(len(keys) / 20))
+    tests = held_out_count(len(keys))
     return np.sort(ranks[:tests] if split == "test" else ranks[tests:])
+
+
+def held_out_count(examples: int) -> int:
+    """A twentieth, and of small sets up to a fifth: below 20 there is little to measure with."""
+    return max(1, round(examples / 20), min(20, examples // 5))
 
 
 def held_out_splits(count: int) -> tuple[str, ...]:

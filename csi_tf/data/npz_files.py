@@ -1,7 +1,7 @@
 """Datasets in one .npz file.
 
     images           uint8 (N, H, W, 3)
-    split            optional, one string for each image; without it a twentieth is held out
+    split            optional, one string for each image; without it some are held out
     attributes       optional, uint8 or bool 0/1 (N, A), with attribute_names: A strings
     factors          optional, floating point (N, F), with factor_names: F strings
 

@@ -8,9 +8,9 @@
                        or test are its splits, and "all"
 
 One rule for what is held out: the validation split where there is one, else test
-(`held_out_split`). A source with neither holds out, as "test", a twentieth of its examples and at
-least one, the same on every machine. Images are centre-cropped to a square and resized with
-antialiasing.
+(`held_out_split`). A source with neither holds out, as "test", a twentieth of its examples, or
+more if they are few (`base.held_out_count`), the same on every machine. Images are centre-cropped
+to a square and resized with antialiasing.
 """
 
 from collections.abc import Iterator

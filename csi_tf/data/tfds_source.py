@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from csi_tf.data import celeb_a_files
-from csi_tf.data.base import CHUNK, Chunk, Source, check_split
+from csi_tf.data.base import CHUNK, Chunk, Source, check_split, held_out_count
 from csi_tf.data.errors import DataError, DownloadError
 from csi_tf.data.image_files import center_crop, resize_antialiased, to_rgb
 
@@ -120,13 +120,13 @@ def _no_luck(name: str, error: Exception) -> str:
 
 
 def _slices(builder: Any) -> dict[str, str]:
-    """{split: what TFDS reads for it}: its own splits or, without any held out, 5 % of train."""
+    """{split: what TFDS reads for it}: its own splits or, without any held out, a part of train."""
     declared = builder.info.splits
     own = {split: split for split in declared}
     if "train" not in own or {"test", "validation"} & set(own):
         return own
     count = declared["train"].num_examples
-    kept = count - max(1, round(count / 20))
+    kept = count - held_out_count(count)
     return own | {"train": f"train[:{kept}]", "test": f"train[{kept}:]", "all": "train"}
 
 

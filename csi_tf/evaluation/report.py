@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from csi_tf import files
+from csi_tf import files, logs
 from csi_tf.evaluation import bootstrap
 
 FILE = "evaluation.json"
@@ -57,11 +57,15 @@ class Report:
 
         `keep` keeps the rows. Rows that are not finite have no part in it, and then none are kept:
         those of two models would not belong to the same images. `images` is how many there were
-        where a row is of several.
+        where a row is of several. Too few for an interval are left out.
         """
         rows = np.asarray(rows, np.float64)
         finite = np.isfinite(rows).reshape(len(rows), -1).all(1)
         rows = rows[finite]
+        if len(rows) < bootstrap.FEWEST:
+            few = f"{len(rows)} images show it, and an interval needs {bootstrap.FEWEST}"
+            logs.say(f"{key} is left out: {few}")
+            return
         found = bootstrap.interval(rows, statistic)
         self.measures[key] = Measure(
             _short(found.estimate),

@@ -166,7 +166,8 @@ def held_out(
     if half < least:
         raise ValueError(
             f"{dataset} holds out {len(whole)} images, too few for {least} to report on"
-            " and as many to make choices on: lower --images and --control_images, or hold out more"
+            " and as many to make choices on: lower --images and --control_images, or add images"
+            " (of 100 or more, 20 or more are held out)"
         )
     return _rows(whole, 0, min(half, most)), _rows(whole, half, min(len(whole), half + most))
 

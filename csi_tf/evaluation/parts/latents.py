@@ -35,7 +35,8 @@ def _statistics(subject: Subject, report: Report, codes: Codes) -> None:
     """Of batches, as in training: MI, TC and PD depend on how many images are compared."""
     draws = noise.normals(0, "noise/validation prior", np.arange(len(codes.z)), codes.z.shape[1])
     rows: dict[str, list[float]] = {}
-    for start in range(0, len(codes.z) - BATCH + 1, BATCH):
+    # Of fewer images than a batch, there is one of them all.
+    for start in range(0, max(len(codes.z) - BATCH, 0) + 1, BATCH):
         part = slice(start, start + BATCH)
         mean, logvar, z = (each[part] for each in codes)
         found = latent_statistics.diagnostics(mean, logvar, z, draws[part], subject.train_count)
@@ -72,12 +73,11 @@ def _mask_probe(report: Report, z: np.ndarray, mask: np.ndarray) -> None:
     """R^2 with which height, width and middle of the hole are read from z by linear regression.
 
     Fitted to the first half of the images, judged on the others. Nothing to read where all holes
-    are in one place.
+    are in one place, or from few images.
     """
-    place = _places(mask)
-    if (place.std(0) == 0).any():
+    place, half = _places(mask), len(z) // 2
+    if (place.std(0) == 0).any() or half < bootstrap.FEWEST:
         return
-    half = len(z) // 2
     inputs = np.column_stack([z, np.ones(len(z))])
     weights = np.linalg.lstsq(inputs[:half], place[:half], rcond=None)[0]
     errors = np.square(inputs[half:] @ weights - place[half:]).sum(1)

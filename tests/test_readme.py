@@ -1,0 +1,123 @@
+"""The README's commands and lines of Python, run one after another as a reader would.
+
+Training and measuring are made short by further flags; everything else runs as it is printed.
+"""
+
+import re
+import shlex
+import shutil
+import textwrap
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from commanding import picture
+
+import flags
+import run
+from csi_tf import masks
+
+REPOSITORY = Path(__file__).parent.parent
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = [
+    textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", README, re.M)
+]
+COMMANDS = [
+    re.split(r"\s+#", line)[0].strip()
+    for block in BLOCKS
+    for line in block.replace("\\\n", "").splitlines()
+]
+PROGRAM = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("python run.py")]
+TRAINING = ("train", "stage1", "stage2", "one_stage")
+SHORT = [line for line in tiny.flags(tiny.config("train")) if "mode" not in line]
+MEASURED = ["--images=10", "--num_samples=2", "--posterior_draws=2", "--train_images=100"]
+MEASURED += ["--encoded_images=64", "--control_images=10", "--control_values=3"]
+
+
+def mode_of(argv):
+    return next((a.removeprefix("--mode=") for a in argv if a.startswith("--mode=")), None)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """What a reader has: pictures, masks for some of them, a checkout."""
+    place = tmp_path_factory.mktemp("reader")
+    for i in range(100):  # the fewest of which enough are held out for an evaluation
+        picture(str(place / f"photos/{i}.png"), 24, 20, seed=i)
+    for i in range(3):
+        picture(str(place / f"album/{i}.png"), 24, 20, seed=i)
+        picture(str(place / f"holes/{i}.png"), 24, 20, seed=i)
+    picture(str(place / "face.png"), 24, 24)
+    shutil.copytree(REPOSITORY / "flags", place / "flags")
+    return place
+
+
+@pytest.fixture
+def at_hand(place, monkeypatch):
+    monkeypatch.chdir(place)
+    return place
+
+
+def test_the_commands_are_found():
+    assert len(PROGRAM) > 25
+    assert {*TRAINING, "inpaint", "evaluate", "figures", "reproduce"} <= {*map(mode_of, PROGRAM)}
+
+
+def shortened(argv):
+    """The same command, over in seconds."""
+    mode = mode_of(argv)
+    if mode in TRAINING:
+        return [argv[0], *SHORT, *argv[1:]]
+    if mode == "data":
+        return [*argv, "--image_size=16"]
+    if mode == "evaluate":
+        return [*argv, *MEASURED]
+    return argv
+
+
+# One test, as later commands use what earlier ones leave.
+def test_every_command_runs(at_hand, capsys):
+    for argv in PROGRAM:
+        mode = mode_of(argv)
+        asked = shortened(argv)
+        if mode == "studio":  # driven in tests/test_studio_page.py
+            assert flags.parse(asked).names
+        elif mode in ("reproduce", "ledger") or "--model=runs/all" in argv:
+            pass  # in tests/test_reproduce.py, with --smoke
+        else:
+            assert run.main(asked) == 0, (asked, capsys.readouterr().err)
+
+
+def test_every_line_of_python_runs(address):
+    """One after another, as names are used again."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    given = {
+        "images_u8": pictures,
+        "images": (pictures / np.float32(127.5) - 1).astype("float32"),
+        "context_mask": np.stack([masks.named("mouth", 32)] * 2),
+        "maps": np.zeros((2, 32, 32, 8), "float32"),
+    }
+    snippets = [block for block in BLOCKS if re.match(r"\s*(import|from) ", block)]
+    assert len(snippets) >= 5
+    for code in snippets:
+        # The studio of this test has an address and a model of its own.
+        code = code.replace("http://127.0.0.1:7860", address)
+        if "Client(" in code:
+            code = code.replace('"procedural_faces"', 'studio.predict(api_name="/models")[0]')
+        exec(compile(code, "README.md", "exec"), given)
+    assert given["session"]["latents"] == {"3": 2.0}
+    assert given["made"].images.shape == (2, 8, 32, 32, 3)
+
+
+def test_what_make_and_pip_are_asked_is_there():
+    targets = re.findall(r"^([a-z-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.M)
+    asked = re.findall(r"(?:`|^    )make ([a-z-]+)", README, re.M)
+    assert {"demo", "studio", "test", "lint"} <= set(asked) <= set(targets)
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    for name in re.findall(r"\.\[(\w+)\]", README):
+        assert name in extras["optional-dependencies"]
+    for line in COMMANDS:
+        if line.startswith("pip install -r"):
+            assert (REPOSITORY / line.split()[3]).is_file()
