@@ -4,6 +4,7 @@ import socket
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 from test_loading import export
 
@@ -98,7 +99,7 @@ def engine(tmp_path):
 
 def test_a_sweep_passes_through_the_completion(engine):
     (name,) = engine.names
-    asked = engine.held_out(name, 5)
+    asked = engine.face(name, 5)
     made = engine.complete(asked)
     latent = engine.open(name).sliders[2]
     z, number = made.latents[0, 0], int(made.numbers[0, 0])
@@ -110,7 +111,7 @@ def test_a_sweep_passes_through_the_completion(engine):
 
 def test_what_is_inferred_is_the_posterior_mean_along_each_slider(engine):
     (name,) = engine.names
-    asked = engine.held_out(name, 1)
+    asked = engine.face(name, 1)
     opened = engine.open(name)
     mean, _ = opened.model.encode(
         asked.image[None].astype("float32") / np.float32(127.5) - 1, asked.context_mask[None], 0
@@ -118,9 +119,37 @@ def test_what_is_inferred_is_the_posterior_mean_along_each_slider(engine):
     np.testing.assert_allclose(engine.inferred(asked), np.asarray(mean)[0], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("stage", "model"),
+    [("stage1", {}), ("one_stage", {}), ("one_stage", {"latents": False})],
+    ids=str,
+)
+def test_every_kind_of_model_fills_and_draws(tmp_path, stage, model):
+    export(tmp_path / loading.MODEL_FILE, tiny.config(stage, model=model), stage)
+    engine = Engine([str(tmp_path)])
+    asked = engine.face(str(tmp_path), 1)
+    made = engine.complete(asked)
+    seen = asked.context_mask[..., 0] == 1
+    np.testing.assert_array_equal(made.images[0, 0][seen], asked.image[seen])
+    count = 4 if model.get("latents", True) else 0
+    assert len(engine.inferred(asked)) == len(engine.open(str(tmp_path)).sliders) == count
+    assert engine.drawn(str(tmp_path), 3).image.std() > 0
+
+
+def test_a_model_of_other_pictures_begins_with_faces_of_its_own(tmp_path):
+    config = tiny.config("train", data={"dataset": "npz:photos.npz"})
+    export(tmp_path / loading.MODEL_FILE, config)
+    engine = Engine([str(tmp_path)])
+    first, again, other = (engine.face(str(tmp_path), number) for number in (0, 0, 1))
+    np.testing.assert_array_equal(first.image, again.image)
+    assert (first.image != other.image).any()
+    np.testing.assert_array_equal(first.image, engine.drawn(str(tmp_path), 0).image)
+    assert "from nothing" in first.said
+
+
 def test_sessions_of_another_studio_are_refused(engine):
     (name,) = engine.names
-    asked = engine.held_out(name, 1)
+    asked = engine.face(name, 1)
     with pytest.raises(ValueError, match="none of this studio's models"):
         engine.checked(session.parse(asked.to_dict() | {"model": "/etc"}))
     with pytest.raises(ValueError, match="no latent called"):

@@ -66,12 +66,12 @@ class Actions:
     # Pictures and holes
 
     def first(self, name: str, request: gr.Request) -> Any:
-        session = self.engine.held_out(name, 0)
+        session = self.engine.face(name, 0)
         return self._opened(self._turn(Desk(session), request), session)
 
     def another(self, desk: Desk, request: gr.Request) -> Any:
         desk = replace(self._turn(desk, request), number=desk.number + 1)
-        return self._face(desk, self.engine.held_out(desk.session.model, desk.number))
+        return self._face(desk, self.engine.face(desk.session.model, desk.number))
 
     def drawn(self, desk: Desk, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
         seed = int(np.random.default_rng().integers(2**31))

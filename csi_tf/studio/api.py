@@ -38,8 +38,8 @@ class Api:
         return list(self._engine.names)
 
     def face(self, model: str, number: int) -> dict[str, Any]:
-        """A session on a held-out procedural face."""
-        return self._engine.held_out(model, number).to_dict()
+        """A session on a held-out procedural face, or on one that the model drew from nothing."""
+        return self._engine.face(model, number).to_dict()
 
     def infer(self, session: dict[str, Any]) -> dict[str, float]:
         """Where each latent stands by what is observed, by name."""

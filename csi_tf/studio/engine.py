@@ -68,6 +68,7 @@ class Opened:
     name: str
     model: CSIModel
     whole: CSIModel  # that draws faces from nothing: stage one where it is at hand
+    procedural: bool  # whether it was trained on faces that can be drawn here
     sliders: tuple[Latent, ...]  # those with names first, by rank, then the remaining dimensions
     said: str
 
@@ -87,22 +88,24 @@ class Engine:
                 self._opened[name] = _open(name)
             return self._opened[name]
 
-    def held_out(self, name: str, number: int) -> Session:
+    def face(self, name: str, number: int) -> Session:
+        """A held-out one, or one from the prior where none is known that the model could fill."""
         opened = self.open(name)
         number %= HELD_OUT
+        if not opened.procedural:
+            return self.drawn(name, number)
         face = _face(number, opened.model.size)
-        mask = masks.named("mouth", opened.model.size)
-        return Session(
-            name, face, mask, num_samples=SAMPLES, said=f"held-out procedural face {number}"
-        )
+        return self._begun(opened, face, f"held-out procedural face {number}")
 
     def drawn(self, name: str, seed: int, progress: Progress | None = None) -> Session:
         """A face from the prior."""
         opened = self.open(name)
         face = sample_prior(opened.whole, 1, seed, progress=progress)[0]
+        return self._begun(opened, face, f"drawn by the model from nothing, seed {seed}")
+
+    def _begun(self, opened: Opened, face: np.ndarray, said: str) -> Session:
         mask = masks.named("mouth", opened.model.size)
-        said = f"drawn by the model from nothing, seed {seed}"
-        return Session(name, face, mask, num_samples=SAMPLES, said=said)
+        return Session(opened.name, face, mask, num_samples=SAMPLES, said=said)
 
     def checked(self, session: Session) -> Session:
         """A session from a file; ValueError if it is of another studio."""
@@ -176,6 +179,7 @@ def _open(name: str) -> Opened:
         name,
         model,
         loading.load(stage_one) if stage_one else model,
+        dataset == "procedural_faces",
         sliders,
         " ".join(_said(name, path, model, dataset, info)),
     )
