@@ -2,6 +2,9 @@
 
 import base64
 import io
+import json
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -56,10 +59,66 @@ def test_no_sweep_without_end(studio):
 
 
 def test_no_file_can_be_read_through_it(address):
-    from urllib.error import HTTPError
-    from urllib.request import urlopen
-
     for path in (loading.__file__, "/etc/passwd"):
         with pytest.raises(HTTPError) as refused:
             urlopen(f"{address}gradio_api/file={path}")
         assert refused.value.code in (403, 404)
+
+
+def test_ten_at_once_each_get_their_own(address):
+    """Impatient people: nobody is refused, nobody gets another's picture."""
+    from gradio_client import Client
+
+    clients = [Client(address, verbose=False) for _ in range(10)]
+    (name,) = clients[0].predict(api_name="/models")
+    asked = [client.predict(name, i, api_name="/face") for i, client in enumerate(clients)]
+    jobs = [
+        client.submit(session, api_name="/inpaint")
+        for client, session in zip(clients, asked, strict=True)
+    ]
+    found = [job.result(timeout=120)["pictures"][0] for job in jobs]
+    for session_, picture in zip(asked, found, strict=True):
+        with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+            only_the_hole_differs(session.parse(session_), np.asarray(image))
+
+
+def test_a_forged_upload_reads_nothing(address):
+    """Each function of the page that takes a file, told of one that was never uploaded."""
+    with urlopen(f"{address}config") as answer:
+        config = json.load(answer)
+    takes_files = {
+        component["id"]
+        for component in config["components"]
+        if component["type"] in ("image", "uploadbutton", "imageeditor")
+    }
+    forged = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    tried = 0
+    for function in config["dependencies"]:
+        if not takes_files & set(function["inputs"]):
+            continue
+        tried += 1
+        data = [forged if each in takes_files else None for each in function["inputs"]]
+        said = answer_to(address, function["id"], data)
+        assert "root:" not in said
+        assert '"success":false' in said.replace(" ", ""), said
+    assert tried >= 3
+
+
+def answer_to(address, number, data):
+    """All that the queue tells of one call, or why it was refused."""
+    name = f"forger{number}"
+    call = {"data": data, "fn_index": number, "session_hash": name}
+    asked = Request(
+        f"{address}gradio_api/queue/join",
+        json.dumps(call).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urlopen(asked):
+        pass
+    with urlopen(f"{address}gradio_api/queue/data?session_hash={name}", timeout=60) as stream:
+        said = ""
+        for line in stream:
+            said += line.decode()
+            if "process_completed" in said or "close_stream" in said:
+                break
+    return said

@@ -3,6 +3,8 @@
 import io
 import re
 import shutil
+import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 from csi_tf import masks, session
+from csi_tf.studio.engine import Engine, Superseded
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -195,6 +198,38 @@ def test_only_what_was_asked_for_last_is_drawn(browser, address, tmp_path):
         assert saved.latents == {2: -1}
         np.testing.assert_array_equal(saved.context_mask, masks.named("bottom_half", 16))
         only_the_hole_differs(saved, pixels)
+
+
+def test_what_is_stopped_is_not_shown(browser, address, tmp_path, monkeypatch):
+    """The studio runs in this process, so that a drawing can be made to take its time."""
+    whole, begun, stopped = Engine.complete, threading.Event(), threading.Event()
+
+    def slow(engine, asked, progress):
+        begun.set()
+        try:
+            for row in range(600):
+                time.sleep(0.05)
+                progress(row, 600)
+        except Superseded:
+            stopped.set()
+            raise
+        return whole(engine, asked, progress)
+
+    with tab(browser, address) as page:
+        session_before, before = now(page, tmp_path)
+        count = drawings(page)
+        monkeypatch.setattr(Engine, "complete", slow)
+        page.locator("#fill").click()
+        assert begun.wait(20)
+        page.locator("#stop").click()
+        assert stopped.wait(20)
+        monkeypatch.undo()
+        assert drawings(page) == count
+        session_after, after_ = now(page, tmp_path)
+        assert session_after.to_dict() == session_before.to_dict()
+        np.testing.assert_array_equal(after_, before)
+        page.locator("#fill").click()  # and it goes on being of use
+        drawn(page, count)
 
 
 def test_a_strip_another_completion_and_a_name(browser, address, tmp_path):
