@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 import flags
 from csi_tf import checks, runs
@@ -44,24 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    settings = flags.parse(argv)
-    mode: str
-    if isinstance(settings, Config):
-        mode, opened = (
-            settings.run.mode,
-            runs.open_directory(settings, flags.flagfile_text(settings)),
-        )
-        called, flag, given = "Run", "run_dir", settings.run.run_dir
-    else:
-        given = getattr(settings, "output", None)
-        mode, opened = (
-            settings.mode,
-            output.open_directory(given, settings.default_output()),
-        )
-        called, flag = "Output", "output"
+    settings: Any = flags.parse(argv)
+    mode = settings.run.mode if isinstance(settings, Config) else settings.mode
     module, function = MODES[mode].split(":")
     if mode not in ("data", "ledger"):
         checks.keras_backend()
+    if isinstance(settings, Config):
+        opened = runs.open_directory(settings, flags.flagfile_text(settings))
+        called, flag, given = "Run", "run_dir", settings.run.run_dir
+    else:
+        given = getattr(settings, "output", None)
+        opened = output.open_directory(given, settings.default_output())
+        called, flag = "Output", "output"
     with opened as directory:
         print(f"{called} directory: {directory}", flush=True)
         try:

@@ -35,6 +35,11 @@ def path(value: Any, what: str = "path") -> Path:
     return Path(os.path.expanduser(value))
 
 
+def absolute(path: str) -> str:
+    """A path as it is called from everywhere: those with ~ and URLs are already."""
+    return path if not path or path.startswith("~") or "://" in path else os.path.abspath(path)
+
+
 def existing_file(value: Any, error: type[ValueError] = ValueError, what: str = "file") -> Path:
     """The path of a file that is there; `error` otherwise."""
     file = path(value)

@@ -28,7 +28,9 @@ def run(settings: Demo, directory: Path) -> None:
         faces = "held-out procedural faces, which the model was not trained on"
     else:
         with logs.reports("faces to start from") as report:
-            images = sample_prior(_whole(path, model), count, settings.seed, progress=report)
+            images = sample_prior(
+                _whole(path, model), count, settings.seed, progress=report, batch=settings.batch
+            )
         faces = "faces that the model itself drew from its prior, so that no data set is needed"
     judges, shown = images[: SIZES.judges], images[SIZES.judges :]
     on = Material(shown, judges, SIZES, settings.seed, settings.batch, says="holes")

@@ -114,6 +114,7 @@ def reconstruct(
     z: Any = "posterior",
     truncation: float | None = 1.0,
     progress: Progress | None = None,
+    batch: int | None = None,
 ) -> Completions:
     """Every pixel drawn anew given z, which is inferred from the whole picture.
 
@@ -123,7 +124,7 @@ def reconstruct(
     seen, kept = (arguments.context_masks(name, images) for name in ("none", "all"))
     settings = latent_space.settings(model, None)
     numbers = arguments.numbers(num_samples)
-    how = (z, seed, truncation, progress)
+    how = (z, seed, truncation, progress, batch)
     return _collected(
         _chunks(model, images, seen, kept, settings, numbers, *how), num_samples, None
     )
@@ -139,6 +140,7 @@ def traverse(
     z: Any = "posterior",
     truncation: float | None = 1.0,
     progress: Progress | None = None,
+    batch: int | None = None,
 ) -> np.ndarray:
     """uint8 (len(values), H, W, 3): one picture with one latent at each value, all else the same.
 
@@ -150,7 +152,7 @@ def traverse(
     seen = arguments.context_masks("none" if context_mask is None else context_mask, image)
     kept = arguments.context_masks("all", image) if context_mask is None else seen
     settings = latent_space.traversal(model, latent, values)
-    how = (z, seed, truncation, progress)
+    how = (z, seed, truncation, progress, batch)
     chunks = _chunks(model, image, seen, kept, settings, arguments.numbers(1), *how)
     return np.concatenate([chunk.images for chunk in chunks])
 
@@ -161,6 +163,7 @@ def sample_prior(
     seed: int = 0,
     truncation: float | None = 1.0,
     progress: Progress | None = None,
+    batch: int | None = None,
 ) -> np.ndarray:
     """uint8 (count, H, W, 3): z ~ N(0, I) and every pixel drawn.
 
@@ -171,7 +174,15 @@ def sample_prior(
     blank = np.zeros((model.size, model.size, 3), np.uint8)
     z = "posterior" if model.decoder is None else "prior"
     return inpaint(
-        model, blank, "all", count, z=z, seed=seed, truncation=truncation, progress=progress
+        model,
+        blank,
+        "all",
+        count,
+        z=z,
+        seed=seed,
+        truncation=truncation,
+        progress=progress,
+        batch=batch,
     ).images[0]
 
 

@@ -1,6 +1,7 @@
 """Latents by number or by name, and setting them.
 
-Beside a model file there may be a `latents.json` that names what its latents do, a list of
+Beside a model file, or in its evaluation, there may be a `latents.json` that names what its latents
+do, a list of
 
     {"name": "smile", "dimension": 3, "interval": [-2.5, 2.5], "rank": 1}
     {"name": "older", "direction": [0.6, 0.0, -0.8, ...], "interval": [-3, 3], "rank": 2}
@@ -24,6 +25,7 @@ import numpy as np
 from csi_tf import checks, files
 
 FILE = "latents.json"
+EVALUATED = "evaluation"  # the folder beside a model that --mode=evaluate writes to
 # Where a latent without an entry is of use: all but 3 of 1,000 draws of the prior lie there.
 USUAL = (-3.0, 3.0)
 # A direction that was written with few digits is still a unit vector; one of another length is not.
@@ -42,9 +44,15 @@ class Latent:
 
 
 def beside(model_file: str | os.PathLike[str], latent_dim: int) -> tuple[Latent, ...]:
-    """The named latents of a model file, by rank; none if there is no latents.json next to it."""
-    path = Path(model_file).parent / FILE
-    return read(path, latent_dim) if path.exists() else ()
+    """The named latents of a model file, by rank; none if there is no latents.json."""
+    path = file_of(model_file)
+    return read(path, latent_dim) if path else ()
+
+
+def file_of(model_file: str | os.PathLike[str]) -> Path | None:
+    """The latents.json next to a model file or, where there is none, the one of its evaluation."""
+    place = Path(model_file).parent
+    return next((path for path in (place / FILE, place / EVALUATED / FILE) if path.exists()), None)
 
 
 def read(path: str | os.PathLike[str], latent_dim: int) -> tuple[Latent, ...]:

@@ -22,7 +22,7 @@ def find(where: str | os.PathLike[str]) -> Path:
     A run that is called as a shipped model is ./NAME.
     """
     path = checks.path(where, "the model")
-    if where in csi_tf.available():
+    if os.fspath(where) in csi_tf.available():
         path = SHIPPED / path
     if path.is_file():
         return path
@@ -47,7 +47,7 @@ def stage_one_of(path: Path) -> Path | None:
 
 
 def load(where: str | os.PathLike[str]) -> CSIModel:
-    """A model as it was exported: weights and settings are in the file.
+    """A trained model: one that comes along, by its name, or a run's directory or model file.
 
     A latents.json beside the file gives its latents names.
     """
@@ -55,6 +55,11 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
     weights, info = checkpoints.read(path)
     if "config" not in info or "stage" not in info:
         raise ValueError(f"{path} is a checkpoint of something else than a model of csi-tf.")
+    if any(name.startswith("model/") for name in weights):
+        raise ValueError(
+            f"{path} is a checkpoint that a training goes on from; the finished model is"
+            f" {path.parent.parent / MODEL_FILE}"
+        )
     with explained(path, info):
         config = Config.from_json(info["config"])
         network = models.for_stage(config.model, info["stage"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import csi_tf
+from csi_tf.settings import as_flag
 
 
 def about() -> dict[str, str]:
@@ -48,7 +49,7 @@ def command(settings: Any) -> str:
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no'}{each.name}")
         else:
-            words.append(f"--{each.name}={'none' if value is None else value}")
+            words.append(f"--{each.name}={as_flag(value)}")
     return shlex.join(words)
 
 

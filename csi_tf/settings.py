@@ -84,3 +84,12 @@ def reject_unknown(what: str, given: dict[str, Any], valid: list[str]) -> None:
     for name in given:
         if name not in valid:
             raise ValueError(f"unknown {what}: {name!r}; valid are {', '.join(valid)}")
+
+
+def as_flag(value: Any) -> str:
+    """A value as a flag takes it, floats in the shortest form that keeps every digit."""
+    if value is None:
+        return "none"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,6 +5,7 @@ latents, the curves of its training and a card that says what it is and where it
 """
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +29,8 @@ def run(settings: Export, directory: Path) -> None:
         info |= {"config": config.to_json()}
         checkpoints.write(target, checkpoints.export_half(weights), info)
         print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
-        for names in (source.parent / latents.FILE, source.parent / "evaluation" / latents.FILE):
-            if names.exists():
-                shutil.copyfile(names, target.parent / latents.FILE)
-                break
+        if names := latents.file_of(source):
+            shutil.copyfile(names, target.parent / latents.FILE)
         _curves(source.parent, target.parent, info)
 
 
@@ -44,6 +43,7 @@ def _elsewhere(config: Config) -> Config:
         config,
         run=replace(config.run, run_dir=_short(config.run.run_dir)),
         data=replace(config.data, dataset=kind + colon + place, data_dir=None),
+        masks=replace(config.masks, mask=re.sub(r"(?<=file:)[^,]*/", "", config.masks.mask)),
         loop=replace(
             config.loop,
             stage1=_short(config.loop.stage1),

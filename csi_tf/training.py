@@ -38,7 +38,9 @@ def run(config: Config, directory: Path) -> None:
     if mode in ("stage1", "one_stage"):
         train(config, mode, directory)
     elif mode == "stage2" and (
-        checkpoints.latest(directory / "checkpoints") is not None or config.loop.warm_start
+        checkpoints.latest(directory / "checkpoints") is not None
+        or (directory / MODEL_FILE).exists()
+        or config.loop.warm_start
     ):
         train(config, "stage2", directory)  # which has the weights of its stage one already
     elif mode == "stage2":

@@ -1,7 +1,6 @@
 """From the command line to settings and back to a flagfile; every mistake is a UsageError."""
 
 import difflib
-import os
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,14 +10,12 @@ from typing import Any, get_type_hints
 from absl import flags as absl_flags
 
 import csi_tf
-from csi_tf.commands import Command
-from csi_tf.config import COMMANDS, MODES, WITH_OWN_FLAGS, Config, Export
-from csi_tf.evaluation.settings import Evaluation
-from csi_tf.figures.settings import Figures
-from csi_tf.reproduce.settings import Ledger
+from csi_tf import checks
+from csi_tf.config import COMMANDS, MODES, WITH_OWN_FLAGS, Config
+from csi_tf.settings import CheckedSettings, as_flag
 from flags.definitions import HELP, OWN_HELP, PRESET_FOLDER, define, tables
 
-Settings = Config | Command | Evaluation | Figures | Ledger | Export
+Settings = Config | CheckedSettings
 
 _WELCOME = """\
 csi-tf fills the hole of a picture, and lets you say what should come into it. What next?
@@ -128,9 +125,9 @@ def _placed(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if name in ("data_dir", "stage1", "warm_start"):
-        return _absolute(value)
+        return checks.absolute(value)
     if name == "dataset" and (kind := re.match("npz:|images:", value)):
-        return kind[0] + _absolute(value.removeprefix(kind[0]))
+        return kind[0] + checks.absolute(value.removeprefix(kind[0]))
     if name == "mask":
         return ",".join(_placed_mask(entry.strip()) for entry in value.split(","))
     return value
@@ -139,13 +136,9 @@ def _placed(name: str, value: Any) -> Any:
 def _placed_mask(entry: str) -> str:
     if not entry.startswith("file:"):
         return entry
-    placed = "file:" + _absolute(entry.removeprefix("file:"))  # the weight passes for a name's end
+    # A weight behind the name passes for its end.
+    placed = "file:" + checks.absolute(entry.removeprefix("file:"))
     return entry if "," in placed else placed  # which would split it
-
-
-def _absolute(path: str) -> str:
-    # Those that begin with ~, and the URLs that TFDS takes, hold everywhere.
-    return path if not path or path.startswith("~") or "://" in path else os.path.abspath(path)
 
 
 def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:
@@ -205,7 +198,8 @@ def flagfile_text(config: Config) -> str:
     settings = asdict(config)
     for heading, (group, helps) in HELP.items():
         lines += ["", f"# {heading}"]
-        lines += [f"--{name}={_said(settings[group][name])}" for name in helps if name != "run_dir"]
+        kept = [name for name in helps if name != "run_dir"]
+        lines += [f"--{name}={as_flag(settings[group][name])}" for name in kept]
     return "\n".join(lines) + "\n"
 
 
@@ -263,16 +257,7 @@ def _full_help(mode: str | None) -> Iterator[str]:
 
 def _signature(flag: absl_flags.Flag) -> str:
     if flag.boolean:
-        return f"--[no]{flag.name} ({_said(flag.default)})"
+        return f"--[no]{flag.name} ({as_flag(flag.default)})"
     if flag.name == "mode":
         return "--mode=MODE"
-    return f"--{flag.name}={_said(flag.default)}"
-
-
-def _said(value: Any) -> str:
-    """A value as a flag takes it, floats in the shortest form that keeps every digit."""
-    if value is None:
-        return "none"
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return f"--{flag.name}={as_flag(flag.default)}"

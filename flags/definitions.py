@@ -87,7 +87,8 @@ MODEL = {
     " as in the authors' code.",
     "full_image_encoder": "Show the encoder the whole image in training. The default shows it the"
     " masked image, which is all it gets when inpainting.",
-    "weight_norm": "Normalise the weights of convolutions. As in PixelCNN++; the paper does not.",
+    "weight_norm": "Normalise the weights of convolutions. As PixelCNN++ does and the paper does"
+    " not; gains begin at 1, without a first batch of data.",
     "nonlinearity": "Activation of the PixelCNNs. PixelCNN++ has concat_elu, the paper elu.",
 }
 
@@ -224,7 +225,7 @@ EVALUATION = {
     " it was stopped. --run_dir says the same.",
     "overwrite": "Replace an evaluation of another model or with other settings.",
     "parts": "What to measure: some of likelihood, latents, reconstruction, pictures, seam,"
-    " calibration, control, baselines. None is all that the model allows.",
+    " calibration, control, wide_z, baselines. None is all that the model allows.",
     "clamped": "Fill holes with a model of stage one. It draws pixel by pixel with the context"
     " clamped, without knowing what is below and to the right.",
     "seed": "Seed of everything random.",

@@ -132,7 +132,12 @@ def test_a_result_that_differs_is_told(capsys):
         (["--mode=inpaint", "--repeat=face.png"], "does not tell how it was made"),
         (["--mode=sample", "--repeat=out/face-000.png"], "made by --mode=inpaint"),
         (["--mode=inpaint", "--repeat=out/face-000.png", "--seed=1"], "leave --seed out"),
-        (["--mode=inpaint", "--repeat=out/face-000.png", "--output=out"], "--overwrite"),
+        (["--mode=inpaint", "--repeat=out/face-000.png", "--output=out"], "with itself"),
+        (
+            ["--mode=inpaint", "--repeat=out/face-000.png", "--output=out", "--overwrite"],
+            "with itself",
+        ),
+        (["--mode=inpaint", "--repeat=out/face-000.png", "--input=out"], "give that one"),
         (["--mode=inpaint", "--repeat=nowhere.png"], "nowhere.png"),
     ],
 )

@@ -44,8 +44,6 @@ def test_a_number_comes_with_its_interval_and_rows():
     assert report.measures["a/ratio"].low == 1
     with pytest.raises(ValueError, match="a/ratio was not kept"):
         report.rows("a/ratio")
-    with pytest.raises(ValueError, match="9 images"):
-        report.add("a/few", np.ones(9))
 
 
 def test_a_report_comes_back_from_its_file(tmp_path):
@@ -74,7 +72,7 @@ def test_what_few_images_show_is_left_out_and_said(capsys):
     report = Report()
     report.add("wide_z/rectangle/corner_noise", [1.0] * 9 + [np.nan] * 5)
     assert not report.measures
-    assert "wide_z/rectangle/corner_noise is left out: 9 images show it" in capsys.readouterr().err
+    assert "wide_z/rectangle/corner_noise is left out: 9 images show it" in capsys.readouterr().out
 
 
 def test_an_evaluation_goes_on_and_is_never_mixed_with_another(model, capsys):

@@ -1,6 +1,7 @@
 """The parts likelihood, latents and reconstruction, on models whose answers are known."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,8 +51,12 @@ def stage_one():
     return model
 
 
-def test_likelihoods_are_those_of_the_library(stage_one):
+@pytest.mark.parametrize("full", [False, True])
+def test_likelihoods_are_those_of_the_library(stage_one, full, monkeypatch):
+    shown_whole = replace(stage_one.config, full_image_encoder=full)
+    monkeypatch.setattr(stage_one, "config", shown_whole)
     one, report = subject(stage_one, "stage1"), Report()
+    one.config = replace(one.config, model=shown_whole)
     likelihood.measure(one, report)
     images = pm1(one.pictures)
     seed, log2 = one.seed("likelihood"), math.log(2)
@@ -150,10 +155,28 @@ def test_disentanglement_tells_axes_from_noise():
     factors = rng.uniform(size=(600, 3))
     axes = np.column_stack([factors, rng.normal(size=(600, 2))])
     turned = axes[:, :3] @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    found = [latents._scores(z, factors) for z in (axes, turned, rng.normal(size=(600, 5)))]
+    found = [
+        latents._scores(z, factors, mig=True) for z in (axes, turned, rng.normal(size=(600, 5)))
+    ]
     for name in ("mig", "sap", "dci_disentanglement", "dci_completeness"):
         assert found[0][name] > 0.9 > found[1][name] > 0, name
     assert found[2]["dci_informativeness"] < 0.1
+
+
+@pytest.mark.parametrize(("count", "has_mig"), [(399, False), (420, False), (450, True)])
+def test_mig_is_of_all_parts_or_left_out(count, has_mig, monkeypatch):
+    rng = np.random.default_rng(0)
+    codes = SimpleNamespace(z=rng.normal(size=(count, 2)))
+    monkeypatch.setattr(latents, "encode", lambda *_: codes)
+    quick = SimpleNamespace(disentanglement=0.0, completeness=0.0, informativeness=0.0)
+    monkeypatch.setattr(latents.disentanglement, "dci", lambda *_, **__: quick)
+    one = subject(Told(True), encoded_images=count)
+    one.test = ImageArrays(np.zeros((count, SIZE, SIZE, 3), np.uint8), factors=codes.z)
+    one.dataset = "npz:faces.npz"
+    report = Report()
+    latents._disentanglement(one, report)
+    assert ("latents/mig" in report.measures) == has_mig
+    assert "latents/sap" in report.measures
 
 
 def test_statistics_of_latents_end_to_end(stage_one):

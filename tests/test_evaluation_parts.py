@@ -40,7 +40,7 @@ def subject(faces, complete=None, mask_names="mouth,center", **settings):
     settings = {"model": "none", "images": IMAGES, "control_images": 10, "masks": mask_names,
                 "num_samples": SAMPLES} | settings  # fmt: skip
     network = SimpleNamespace(size=SIZE, encoder=None)
-    made = Subject(Evaluation(**settings), None, network, None, {}, "procedural_faces",
+    made = Subject(Evaluation(**settings), None, network, tiny.config(), {}, "procedural_faces",
                    ImageArrays(test), ImageArrays(validation))  # fmt: skip
     made.train = train
     made.features = Features("proxy", "squares", coarse)

@@ -52,9 +52,24 @@ def test_names_of_latents_come_with_the_model(tmp_path):
     (tmp_path / "latents.json").write_text(json.dumps([entry]))
     (smile,) = csi_tf.load(tmp_path).named_latents
     assert (smile.name, smile.dimension) == ("smile", 3)
+    other = entry | {"name": "evaluated"}
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "latents.json").write_text(json.dumps([other]))
+    assert [each.name for each in csi_tf.load(tmp_path).named_latents] == ["smile"]
+    (tmp_path / "latents.json").unlink()
+    assert [each.name for each in csi_tf.load(tmp_path).named_latents] == ["evaluated"]
     (tmp_path / "latents.json").write_text(json.dumps([entry | {"dimension": 4}]))
     with pytest.raises(ValueError, match=r"latents\.json.*from 0 to 3"):
         csi_tf.load(tmp_path)
+
+
+def test_a_checkpoint_says_where_the_model_is(tmp_path):
+    file = tmp_path / "checkpoints" / "step-000000003.safetensors"
+    file.parent.mkdir()
+    info = {"stage": "stage1", "config": tiny.config().to_json()}
+    checkpoints.write(file, {"model/a": np.zeros(3)}, info)
+    with pytest.raises(ValueError, match=f"goes on from.*{tmp_path / loading.MODEL_FILE}"):
+        csi_tf.load(file)
 
 
 def test_the_last_stage_of_a_run_is_loaded(tmp_path):

@@ -149,7 +149,7 @@ def test_a_run_that_was_trained_can_be_gone_on_with():
 class StandIns:
     def __init__(self, monkeypatch):
         self.trained, self.evaluated, self.drawn = [], [], []
-        self.fails, self.refuses, self.stops = set(), {}, None
+        self.fails, self.refuses, self.stops, self.undrawn = set(), {}, None, set()
         monkeypatch.setattr(training, "train", self.train)
         monkeypatch.setattr(evaluate, "run", self.evaluate)
         monkeypatch.setattr(paper, "run", self.draw)
@@ -183,7 +183,10 @@ class StandIns:
     def draw(self, settings, directory):
         self.drawn.append(settings)
         directory.mkdir(exist_ok=True)
-        (directory / "figure3.png").touch()
+        for number in settings.numbers:
+            if number in self.undrawn:
+                raise KeyboardInterrupt
+            (directory / f"figure{number}.npz").touch()
 
 
 @pytest.fixture
@@ -235,7 +238,26 @@ def test_again_it_does_only_what_is_new(tmp_path, standins, capsys):
     run.run(small("csi,one_stage,vae_3x5,noreverse"), tmp_path)
     said = capsys.readouterr().out
     assert "Training takes about 16 s" in said
-    assert len(standins.drawn) == 2
+    assert [each.figure for each in standins.drawn] == ["3,4,6,7,8", "5b"]
+
+
+def test_figures_are_gone_on_with(tmp_path, standins, capsys):
+    standins.undrawn = {"6", "7", "8"}
+    with pytest.raises(Stopped):
+        run.run(small("csi"), tmp_path)
+    standins.undrawn = set()
+    run.run(small("csi"), tmp_path)
+    assert [each.figure for each in standins.drawn] == ["3,4,6,7", "6,7"]
+    assert "figure 5b: not drawn, it needs noreverse" in capsys.readouterr().out
+
+
+def test_what_cannot_be_measured_is_not_trained(tmp_path, standins):
+    images = np.random.default_rng(0).integers(0, 256, (30, 16, 16, 3)).astype("uint8")
+    np.savez(tmp_path / "few.npz", images=images)
+    config = plan.changed(small(), {"dataset": f"npz:{tmp_path / 'few.npz'}", "limit": None})
+    with pytest.raises(ValueError, match="holds out 6 images, too few"):
+        run.run(config, tmp_path / "run")
+    assert not standins.trained
 
 
 def test_a_model_that_was_trained_further_is_measured_anew(tmp_path, standins):

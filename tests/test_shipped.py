@@ -1,6 +1,7 @@
 """The models that come along: whole, small, described, and better than knowing nothing."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ def folder(name):
 
 def test_procedural_faces_is_the_model_of_the_demo():
     assert "procedural_faces" in NAMES
+    assert loading.find(Path("procedural_faces")) == loading.find("procedural_faces")
 
 
 def test_they_are_small():

@@ -52,12 +52,14 @@ def test_an_exported_model_names_no_place_of_this_machine(tmp_path, monkeypatch)
     weights, info = checkpoints.read(file)
     config = json.loads(info["config"])
     config["data"] |= {"dataset": f"npz:{tmp_path}/data/faces.npz", "data_dir": "/somewhere"}
+    config["masks"]["mask"] = f"file:{tmp_path}/own.png,file:/elsewhere/other.png:2,mouth"
     config["run"]["mode"] = "stage1"
     config["loop"] |= {"warm_start": "/elsewhere/before"}
     checkpoints.write(file, weights, info | {"config": json.dumps(config)})
     exported(file, tmp_path / "small")
     said = loading.settings(file, checkpoints.read(tmp_path / "small" / loading.MODEL_FILE)[1])
     assert (said.data.dataset, said.data.data_dir) == ("npz:data/faces.npz", None)
+    assert said.masks.mask == "file:own.png,file:other.png:2,mouth"
     assert said.loop.warm_start == "before"
 
 

@@ -81,6 +81,9 @@ def understood(command: Command, size: int) -> Holes | None:
     """None where there is no mask."""
     if not command.mask:
         return None
+    named = checks.path(command.mask.removeprefix("file:"))
+    if command.mask.startswith("file:") and named.is_file():  # whose name may hold , and :
+        return Holes(command, size, file=Path(os.path.abspath(named)))
     try:
         parts = masks.parse(command.mask).components
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from csi_tf import drawing, files, latents, loading
+from csi_tf import checks, drawing, files, latents, loading
 from csi_tf.commands import holes, sources
 from csi_tf.commands.output import Output, Record
 from csi_tf.commands.settings import Box, Command
@@ -173,7 +173,7 @@ class Job:
                 num_samples=counted,
                 output=None,
                 overwrite=False,
-                data_dir=command.data_dir and os.path.abspath(command.data_dir),
+                data_dir=command.data_dir and checks.absolute(command.data_dir),
             )
         )
         for name in ("output", "overwrite", "repeat", "session"):

@@ -22,6 +22,8 @@ def run(
     """Writes the file to the directory; RunFailed if it cannot be, or is not, the same."""
     file = checks.existing_file(command.repeat)
     target = directory / file.name
+    if target.resolve() == file.resolve():
+        raise ValueError(f"{file} cannot be compared with itself: give another --output")
     if target.exists() and not command.overwrite:
         raise ValueError(f"{target} is there already; give --overwrite or another --output")
     record = output.read_record(file)
@@ -40,7 +42,13 @@ def run(
     if made.mode != command.mode:
         raise ValueError(f"{file} was made by --mode={made.mode}; give that mode")
     job = Job(made, directory, note)
-    (source,) = job.sources()
+    sources = job.sources()
+    if len(sources) != 1:
+        raise ValueError(
+            f"{file} was made from one picture, and --input={made.input} has {len(sources)}: give"
+            " that one"
+        )
+    (source,) = sources
     picture = job.prepare(source)
     for name, before in sums.items():
         if picture.settings["sha256"].get(name) != before:

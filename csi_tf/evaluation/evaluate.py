@@ -45,10 +45,10 @@ def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Rep
         files.write(directory / TABLE, _page(report).encode())
     logs.say(f"Numbers: {directory / reports.FILE}; as a table: {directory / TABLE}")
     if "control" in names:
-        logs.say(
-            f"Latents: {directory / latents.FILE}; to use their names, copy it next to"
-            f" {subject.path}"
-        )
+        found = directory / latents.FILE
+        in_use = latents.file_of(subject.path) == found
+        hint = "in use from now on" if in_use else f"to use it, copy it next to {subject.path}"
+        logs.say(f"Names of latents: {found}; {hint}")
     return report
 
 

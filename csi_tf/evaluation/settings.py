@@ -63,9 +63,9 @@ class Evaluation(CheckedSettings):
 
     def default_output(self) -> Path:
         """Beside the model."""
-        from csi_tf import loading
+        from csi_tf import latents, loading
 
-        return loading.find(self.model).parent / "evaluation"
+        return loading.find(self.model).parent / latents.EVALUATED
 
     @property
     def chosen(self) -> tuple[str, ...] | None:

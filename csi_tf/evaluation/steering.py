@@ -11,7 +11,7 @@ import numpy as np
 from csi_tf import latent_statistics, logs, noise
 from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
-from csi_tf.evaluation import control
+from csi_tf.evaluation import control, regressors
 from csi_tf.evaluation.control import Control
 from csi_tf.evaluation.encoding import encode, pm1
 from csi_tf.evaluation.regressors import Reader
@@ -80,6 +80,20 @@ class Traversal:
         """The strongest of the first `among` latents."""
         follows, reach = self.strength()[:among].T
         return np.lexsort((reach, follows))[::-1][:count].tolist()
+
+
+def reader(subject: Subject, context_mask: np.ndarray | None = None) -> Reader:
+    """Of factors or else attributes, of what a hole shows or of whole pictures."""
+    of_factors = subject.train.factors is not None
+    make = regressors.factor_reader if of_factors else regressors.attribute_reader
+    (known, names), (judged, _) = map(labels, (subject.train, subject.validation))
+    varying = np.flatnonzero((known.std(axis=0) > 0) & (judged.std(axis=0) > 0))
+    return make(
+        (subject.train.images, known[:, varying]),
+        (subject.validation.images, judged[:, varying]),
+        [names[i] for i in varying],
+        context_mask,
+    )
 
 
 def traverse(

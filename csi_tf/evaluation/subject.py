@@ -11,7 +11,7 @@ from csi_tf import checkpoints, data, loading, logs, masks, randomness
 from csi_tf.config import Config
 from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
-from csi_tf.evaluation import proxy
+from csi_tf.evaluation import bootstrap, proxy
 from csi_tf.evaluation.proxy import Features
 from csi_tf.evaluation.settings import OF_HOLES, PARTS, Evaluation
 from csi_tf.inpaint import Completions, inpaint
@@ -42,7 +42,7 @@ class Subject:
             self.dataset,
             "train",
             self.model.size,
-            data_dir=self._data_dir,
+            data_dir=source(self.settings, self.config)[1],
             limit=self.settings.train_images,
         )
 
@@ -59,10 +59,6 @@ class Subject:
     def train_count(self) -> int:
         """How many images the model was trained on, which MI and TC are estimated for."""
         return int(self.info.get("training_images", len(self.train)))
-
-    @property
-    def _data_dir(self) -> str | None:
-        return self.settings.data_dir or self.config.data.data_dir
 
     @cached_property
     def pictures(self) -> np.ndarray:
@@ -89,7 +85,10 @@ class Subject:
 
     def context_mask(self, name: str, count: int) -> np.ndarray:
         """(count, H, W, 1): a box, or as many draws of a law, the same whatever the model."""
-        return masks.sample(name, count, self.model.size, self.seed("masks"))
+        trained = self.config.masks
+        convention = trained.mask_convention if name == trained.mask else "white_is_hole"
+        seed = self.seed("masks")
+        return masks.sample(name, count, self.model.size, seed, convention=convention)
 
     def completions(self, mask: str, truncation: float | None = 1.0) -> Completions:
         """Of `pictures`, drawn once however many parts look at them."""
@@ -142,16 +141,22 @@ def open_subject(settings: Evaluation) -> Subject:
     info = checkpoints.read(path)[1]
     model = loading.load(path)
     config = loading.settings(path, info)
-    dataset = settings.dataset or config.data.dataset
-    data_dir = settings.data_dir or config.data.data_dir
-    least = max(settings.images, settings.control_images)
-    most = max(least, settings.encoded_images)
-    parts = held_out(dataset, data_dir, model.size, most, least)
+    dataset, data_dir = source(settings, config)
+    wanted = max(settings.images, settings.control_images)
+    most = max(wanted, settings.encoded_images)
+    parts = held_out(dataset, data_dir, model.size, most, wanted)
     return Subject(settings, path, model, config, info, dataset, *parts)
 
 
+def source(settings: Any, config: Config) -> tuple[str, str | None]:
+    """The data set that is asked for and where it lies: by default those of the training."""
+    if settings.dataset in (None, config.data.dataset):
+        return config.data.dataset, settings.data_dir or config.data.data_dir
+    return settings.dataset, settings.data_dir
+
+
 def held_out(
-    dataset: str, data_dir: str | None, size: int, most: int, least: int
+    dataset: str, data_dir: str | None, size: int, most: int, wanted: int
 ) -> tuple[ImageArrays, ImageArrays]:
     """Test and validation images: two splits, or one cut in two where there is only one."""
     names = data.splits(dataset, data_dir)
@@ -163,12 +168,14 @@ def held_out(
         return read("test", most), read("validation", most)
     whole = read(data.held_out_split(dataset, data_dir), None)
     half = len(whole) // 2
+    least = min(wanted, bootstrap.FEWEST)
     if half < least:
         raise ValueError(
-            f"{dataset} holds out {len(whole)} images, too few for {least} to report on"
-            " and as many to make choices on: lower --images and --control_images, or add images"
-            " (of 100 or more, 20 or more are held out)"
+            f"{dataset} holds out {len(whole)} images, too few to report on {least} and to make"
+            " choices on as many: add images (of 100, 20 are held out)"
         )
+    if half < wanted:
+        logs.say(f"{dataset} holds out {len(whole)} images: {half} are reported on, not {wanted}")
     return _rows(whole, 0, min(half, most)), _rows(whole, half, min(len(whole), half + most))
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from csi_tf import latents, logs, masks
+from csi_tf.config import MaskConfig
 from csi_tf.evaluation import encoding
 from csi_tf.inpaint import inpaint, reconstruct
 from csi_tf.latents import Latent
@@ -53,7 +54,7 @@ class Material:
     sizes: Sizes = Sizes()
     seed: int = 0
     batch: int | None = None
-    law: str = "rectangle"  # of the holes in training
+    law: MaskConfig = field(default_factory=MaskConfig)  # of the holes in training
     says: str = ""  # before each bar of progress; without it there is none
 
     def faces(self, count: int) -> np.ndarray:
@@ -84,7 +85,9 @@ class Material:
         self, model: CSIModel, images: np.ndarray, samples: int = 1, z: Any = "posterior"
     ) -> np.ndarray:
         with self._progress("whole faces") as report:
-            return reconstruct(model, images, samples, self.seed, z, progress=report).images
+            return reconstruct(
+                model, images, samples, self.seed, z, progress=report, batch=self.batch
+            ).images
 
     def _progress(self, what: str) -> AbstractContextManager[Any]:
         return logs.reports(f"{self.says}, {what}") if self.says else nullcontext()
@@ -124,7 +127,8 @@ def figure5b(clamped: CSIModel, without: CSIModel, full: CSIModel, on: Material)
 
 def figure5c(model: CSIModel, on: Material) -> Arrays:
     images = on.test[: on.sizes.encoded]
-    holes = masks.sample(on.law, len(images), model.size, on.seed)
+    law, convention = on.law.mask, on.law.mask_convention
+    holes = masks.sample(law, len(images), model.size, on.seed, convention=convention)
     codes = encoding.encode(model, images, holes, on.seed)
     foremost = _widest(codes.mean)[:3]
     variance = np.exp(codes.logvar[:, foremost[0]])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csi_tf import checkpoints, checks, latents, loading
+from csi_tf import checkpoints, checks, loading
 from csi_tf.config import DEFAULT_BETA, Config
 from csi_tf.model import CSIModel
 
@@ -75,7 +75,8 @@ class Models:
             path = self._paths[name]
             info = checkpoints.read(path)[1]
             model = loading.load(path)
-            model.named_latents = model.named_latents or self._names(name, model)
+            if name == STAGE_ONE and FULL in self._paths:  # whose latents those of stage two are
+                model.named_latents = model.named_latents or self[FULL].model.named_latents
             self._opened[name] = Trained(name, model, loading.settings(path, info), info)
         return self._opened[name]
 
@@ -97,19 +98,10 @@ class Models:
             )
         return None
 
-    def _names(self, name: str, model: CSIModel) -> tuple[latents.Latent, ...]:
-        """As the evaluation found them; stage two has the latents of its stage one."""
-        if model.decoder is None:
-            return ()
-        if name == STAGE_ONE and FULL in self._paths:
-            return self[FULL].model.named_latents
-        evaluated = self._paths[name].parent / "evaluation" / latents.FILE
-        return latents.beside(evaluated, model.config.latent_dim)
-
 
 def _of_run(directory: Path) -> dict[str, Path]:
     path = loading.find(directory)
     if checkpoints.read(path)[1].get("stage") == "stage1":
         return {STAGE_ONE: path}
-    stage_one = directory / "stage1" / loading.MODEL_FILE
-    return {FULL: path} | ({STAGE_ONE: stage_one} if stage_one.is_file() else {})
+    stage_one = loading.stage_one_of(path)
+    return {FULL: path} | ({STAGE_ONE: stage_one} if stage_one else {})

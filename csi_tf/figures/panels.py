@@ -16,7 +16,7 @@ COUNT, BOX = 6, "center"
 
 def make(model: CSIModel, config: Config, held_out: np.ndarray) -> dict[str, np.ndarray]:
     """Name -> one picture (H, W, 3) uint8. Always the same images, masks and noise."""
-    on = Material(held_out, held_out, SIZES, config.run.seed, law=config.masks.mask)
+    on = Material(held_out, held_out, SIZES, config.run.seed, law=config.masks)
     faces = on.faces(COUNT)
     hole = masks.named(BOX, model.size)[None].repeat(COUNT, axis=0)
     made = {"inpaintings": figure3.draw(arrays.completions(model, faces, hole, on))}

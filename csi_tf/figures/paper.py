@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from csi_tf import files, logs, provenance
-from csi_tf.evaluation.subject import held_out
+from csi_tf.evaluation.subject import held_out, source
 from csi_tf.figures import arrays, layout
 from csi_tf.figures.arrays import SMALL, Arrays, Material, Sizes
 from csi_tf.figures.models import FULL, STAGE_ONE, Models, Trained
@@ -45,7 +45,7 @@ def run(settings: Figures, directory: Path) -> None:
             SMALL if settings.small else Sizes(),
             settings.seed,
             settings.batch,
-            trained[0].config.masks.mask,
+            trained[0].config.masks,
             f"figure {number}",
         )
         _draw(number, trained, on, _caption(settings, number, trained), directory)
@@ -73,24 +73,16 @@ def _arrays(number: str, trained: Sequence[Trained], on: Material) -> Arrays:
 
 def _caption(settings: Figures, number: str, trained: Sequence[Trained]) -> str:
     models, size = "; ".join(each.said for each in trained), trained[0].model.size
+    dataset, _ = source(settings, trained[0].config)
     return (
         f"{'Models' if len(trained) > 1 else 'Model'}: {models}. Data: held-out images of"
-        f" {_dataset(settings, trained[0])}, {size} x {size} pixels. Seed {settings.seed}. Command:"
+        f" {dataset}, {size} x {size} pixels. Seed {settings.seed}. Command:"
         f" {provenance.command(replace(settings, figure=number, output=None))}"
     )
 
 
-def _dataset(settings: Figures, trained: Trained) -> str:
-    return settings.dataset or trained.config.data.dataset
-
-
 def _faces(settings: Figures, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
     """Those of an evaluation: to show, and to choose latents by."""
-    test, validation = held_out(
-        _dataset(settings, trained),
-        settings.data_dir or trained.config.data.data_dir,
-        trained.model.size,
-        most=Sizes().encoded,
-        least=1,
-    )
+    where = source(settings, trained.config)
+    test, validation = held_out(*where, trained.model.size, most=Sizes().encoded, wanted=1)
     return test.images, validation.images

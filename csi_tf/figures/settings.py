@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import csi_tf
 from csi_tf import checks
 from csi_tf.settings import CheckedSettings
 
@@ -32,7 +33,9 @@ class Figures(CheckedSettings):
         _ = self.numbers  # mistakes are told before anything is loaded
 
     def default_output(self) -> Path:
-        """Beside the models."""
+        """Beside the models, but for those that come along."""
+        if self.model in csi_tf.available():
+            return Path("outputs", f"figures-{self.model}")
         path = checks.path(self.model, "the model")
         if not path.exists():
             raise ValueError(

@@ -17,6 +17,7 @@ from csi_tf.reproduce.claims import Judged
 from csi_tf.reproduce.evidence import Reports
 from csi_tf.reproduce.settings import Ledger
 from csi_tf.reproduce.tables import spoken, tables
+from csi_tf.settings import as_flag
 
 CLAIMS, PAGE = "claims.json", "results.md"
 FORMAT = 1
@@ -80,10 +81,8 @@ def command(config: Config) -> str:
                 continue
             if isinstance(value, bool):
                 words.append(f"--{'' if value else 'no'}{each.name}")
-            elif value is None or isinstance(value, str):
-                words.append(f"--{each.name}={_placeless(value or 'none')}")
             else:
-                words.append(f"--{each.name}={value:g}")
+                words.append(f"--{each.name}={_placeless(as_flag(value))}")
     return " ".join(words)
 
 

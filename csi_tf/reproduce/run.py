@@ -21,11 +21,12 @@ from csi_tf import checkpoints, data, files, logs, provenance, training, workers
 from csi_tf import learner as learners
 from csi_tf.config import Config
 from csi_tf.errors import RunFailed, Stopped, Terminated
-from csi_tf.evaluation import evaluate
+from csi_tf.evaluation import evaluate, regressors
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation.bootstrap import FEWEST
 from csi_tf.evaluation.report import Report, said
 from csi_tf.evaluation.settings import PARTS, Evaluation
+from csi_tf.evaluation.subject import held_out
 from csi_tf.figures import paper
 from csi_tf.figures.settings import Figures
 from csi_tf.loading import MODEL_FILE
@@ -80,6 +81,7 @@ def run(config: Config, directory: Path) -> None:
     if config.run.smoke:
         config = smoke(config)
     images = _training_images(config)
+    _check_measuring(config)
     this = Reproduction(directory, config, plan(config, len(images)))
     # One precision for all, so that they can be compared
     begun = next((job for job in this.jobs if this.place(job.name).exists()), this.jobs[0])
@@ -112,6 +114,13 @@ def _training_images(config: Config) -> np.ndarray:
     return data.arrays(
         chosen.dataset, "train", chosen.image_size, data_dir=chosen.data_dir, limit=chosen.limit
     ).images
+
+
+def _check_measuring(config: Config) -> None:
+    """What measuring needs, before anything is trained."""
+    regressors.scikit_learn("ensemble")
+    chosen = config.data
+    held_out(chosen.dataset, chosen.data_dir, chosen.image_size, most=FEWEST, wanted=FEWEST)
 
 
 def _announce(this: Reproduction, images: np.ndarray) -> None:
@@ -242,17 +251,27 @@ def _is_outdated(directory: Path, model: Path) -> bool:
 
 
 def _draw(this: Reproduction) -> None:
+    """Those whose models are there, but for those drawn since they were trained."""
     directory = this.directory / "figures"
-    drawn = [path.stat().st_mtime for path in directory.glob("figure*.png")]
-    models = {path.parent.name: path for path in this.directory.glob(f"models/*/{MODEL_FILE}")}
-    if not any({*needs} <= models.keys() for needs in paper.NEEDS.values()):
-        return
-    if drawn and min(drawn) > max(path.stat().st_mtime for path in models.values()):
-        logs.say(f"figures: drawn before, {directory}")
+    made = {
+        path.parent.name: path.stat().st_mtime
+        for path in this.directory.glob(f"models/*/{MODEL_FILE}")
+    }
+    wanted = []
+    for number, needs in paper.NEEDS.items():
+        last = directory / f"figure{number}.npz"  # of its files
+        if missing := [name for name in needs if name not in made]:
+            logs.say(f"figure {number}: not drawn, it needs {', '.join(missing)}")
+        elif last.exists() and last.stat().st_mtime > max(made[name] for name in needs):
+            logs.say(f"figure {number}: drawn before")
+        else:
+            wanted.append(number)
+    if not wanted:
         return
     logs.say("\nDrawing the figures ...")
     settings = Figures(
         str(this.directory),
+        figure=",".join(wanted),
         data_dir=this.config.data.data_dir,
         small=this.config.run.smoke,
         seed=this.config.run.seed,

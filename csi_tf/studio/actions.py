@@ -270,6 +270,8 @@ class Actions:
     ) -> Any:
         if result is None or result.session.model != desk.session.model:
             raise gr.Error("Fill the hole first.")
+        if not self.engine.open(desk.session.model).sliders:
+            raise gr.Error("This model has no latents to move.")
         latent, session = self.engine.open(desk.session.model).sliders[desk.moved], result.session
         values, z = np.linspace(*latent.interval, SWEPT), result.made.latents[0, result.place]
         try:

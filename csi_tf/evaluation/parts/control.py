@@ -10,7 +10,7 @@ import numpy as np
 
 from csi_tf import latents, logs, masks
 from csi_tf.data import procedural_faces
-from csi_tf.evaluation import control, regressors, steering
+from csi_tf.evaluation import control, steering
 from csi_tf.evaluation.control import Control
 from csi_tf.evaluation.regressors import Illegible, Reader
 from csi_tf.evaluation.report import Report
@@ -57,7 +57,7 @@ def _readers(subject: Subject) -> dict[str, Reader]:
     with logs.progress(len(holes), description="Readers", unit="holes") as bar:
         for hole in holes:
             try:
-                readers[hole] = _reader(subject, hole)
+                readers[hole] = steering.reader(subject, subject.context_mask(hole, 1)[0])
             except Illegible as problem:
                 problems.append(f"under {hole}, {problem}")
                 logs.say(f"too little can be read under {hole}, which control leaves out")
@@ -68,19 +68,6 @@ def _readers(subject: Subject) -> dict[str, Reader]:
             f" --masks: {problems[0]}"
         )
     return readers
-
-
-def _reader(subject: Subject, hole: str) -> Reader:
-    of_factors = subject.train.factors is not None
-    make = regressors.factor_reader if of_factors else regressors.attribute_reader
-    (known, names), (judged, _) = map(steering.labels, (subject.train, subject.validation))
-    varying = np.flatnonzero((known.std(axis=0) > 0) & (judged.std(axis=0) > 0))
-    return make(
-        (subject.train.images, known[:, varying]),
-        (subject.validation.images, judged[:, varying]),
-        [names[i] for i in varying],
-        subject.context_mask(hole, 1)[0],
-    )
 
 
 def _hole(report: Report, key: str, found: Traversal, axes: int) -> None:
@@ -129,7 +116,7 @@ def _everywhere(subject: Subject) -> set[str]:
     if subject.dataset == "procedural_faces":
         return {each.name for each in procedural_faces.FACTORS if _takes_both_halves(each.region)}
     try:
-        return set(_reader(subject, "top_half").names)
+        return set(steering.reader(subject, subject.context_mask("top_half", 1)[0]).names)
     except Illegible:
         return set()
 

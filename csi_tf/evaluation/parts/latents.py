@@ -4,6 +4,7 @@ As in training, z is inferred from images with holes, but for the disentanglemen
 are of whole images: what is not seen cannot be told apart.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from csi_tf.evaluation.subject import Subject
 GROUPS, GROUP = 200, 32  # of the FactorVAE score; Kim and Mnih take more, of a rendered data set
 # Of MIG, SAP and DCI; each part is left out once.
 PARTS = 10
+FOR_MIG = 400  # 20 bins each of two variables
 
 
 def measure(subject: Subject, report: Report) -> None:
@@ -109,10 +111,11 @@ def _disentanglement(subject: Subject, report: Report) -> None:
     images, factors = subject.test.images[:count], subject.test.factors[:count]  # type: ignore[index]
     z = encode(subject.model, images, 1.0, subject.seed("disentanglement")).z
     scores: dict[str, list[float]] = {}
+    enough = len(z) - math.ceil(len(z) / PARTS) >= FOR_MIG
     with logs.reports("disentanglement", unit="fits") as tell:
         for left_out in range(-1, PARTS):  # first of all images, then without a part each
             kept = np.arange(len(z)) % PARTS != left_out
-            for name, value in _scores(z[kept], factors[kept]).items():
+            for name, value in _scores(z[kept], factors[kept], enough).items():
                 scores.setdefault(name, []).append(value)
             tell(left_out + 2, PARTS + 1)
     for name, (whole, *partial) in scores.items():
@@ -122,9 +125,9 @@ def _disentanglement(subject: Subject, report: Report) -> None:
         report.add_number("latents/factor_vae", _factor_vae(subject, z), better="higher")
 
 
-def _scores(z: np.ndarray, factors: np.ndarray) -> dict[str, float]:
+def _scores(z: np.ndarray, factors: np.ndarray, mig: bool) -> dict[str, float]:
     found = {"sap": disentanglement.sap(z, factors).score}
-    if len(z) >= 400:  # 20 bins each of two variables
+    if mig:
         found["mig"] = disentanglement.mig(z, factors).score
     half = len(z) // 2
     dci = disentanglement.dci(z[:half], factors[:half], z[half:], factors[half:], trees=30)

@@ -31,7 +31,10 @@ def _measure(subject: Subject, report: Report, name: str) -> None:
     mask = subject.context_mask(subject.config.masks.mask if whole else name, len(images))
     scored = np.ones_like(mask) if whole else 1 - mask
     values = 3 * math.log(2) * scored.sum((1, 2, 3))
-    nats, shuffled, log_ratio = _nats(subject, images, mask, scored)
+    # A whole image is scored by what the encoder was shown in training.
+    everything = whole and subject.config.model.full_image_encoder
+    shown = np.ones_like(mask) if everything else mask
+    nats, shuffled, log_ratio = _nats(subject, images, mask, shown, scored)
     bits = -nats / values
     given = "bits_per_dim" if whole else "given_z"
     key, unit = f"likelihood/{name}/", "bits/dim"
@@ -48,7 +51,7 @@ def _measure(subject: Subject, report: Report, name: str) -> None:
 
 
 def _nats(
-    subject: Subject, images: np.ndarray, mask: np.ndarray, scored: np.ndarray
+    subject: Subject, images: np.ndarray, mask: np.ndarray, shown: np.ndarray, scored: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(K, N) of each draw of z, (N,) with the next image's z, (K, N) log p(z) - log q(z)."""
     model, draws = subject.model, subject.settings.posterior_draws
@@ -67,7 +70,9 @@ def _nats(
         if not subject.has_latents:
             found.append((nats(None)[None], np.zeros(len(x)), np.zeros((1, len(x)))))
             continue
-        z, log_ratio = likelihood.draws(model, x, m, draws, subject.seed("likelihood"))
+        z, log_ratio = likelihood.draws(
+            model, x, shown[start:end], draws, subject.seed("likelihood")
+        )
         own = np.stack([nats(each) for each in z])
         found.append((own, nats(np.roll(z[0], 1, axis=0)), log_ratio))
     own, shuffled, log_ratio = zip(*found, strict=True)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from csi_tf import logs
-from csi_tf.evaluation import pictures, regressors
+from csi_tf.evaluation import pictures, steering
+from csi_tf.evaluation.regressors import Illegible
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.subject import Subject
 from csi_tf.inpaint import reconstruct
@@ -13,7 +14,11 @@ def measure(subject: Subject, report: Report) -> None:
     images = subject.pictures
     with logs.reports("reconstructions") as tell:
         drawn = reconstruct(
-            subject.model, images, seed=subject.seed("reconstruction"), progress=tell
+            subject.model,
+            images,
+            seed=subject.seed("reconstruction"),
+            progress=tell,
+            batch=subject.settings.batch,
         ).images
     everything = np.zeros((*images.shape[1:3], 1), np.float32)
     found = pictures.psnr(images, drawn, everything).first
@@ -35,18 +40,12 @@ def _read(subject: Subject, report: Report, drawn: np.ndarray) -> None:
 
     One minus the mean squared change of a reading in parts of its variance, over all readings.
     """
-    train, judge = subject.train, subject.validation
-    if train.factors is not None and judge.factors is not None:
-        reader = regressors.factor_reader(
-            (train.images, train.factors), (judge.images, judge.factors), train.factor_names
-        )
-    elif train.attributes is not None and judge.attributes is not None:
-        reader = regressors.attribute_reader(
-            (train.images, train.attributes),
-            (judge.images, judge.attributes),
-            train.attribute_names,
-        )
-    else:
+    if subject.train.factors is None and subject.train.attributes is None:
+        return
+    try:
+        reader = steering.reader(subject)
+    except Illegible as problem:
+        logs.say(f"reconstruction/read is left out: {problem}")
         return
     before, after = reader(subject.pictures), reader(drawn)
     change = np.square((after - before) / before.std(0)).mean(1)
