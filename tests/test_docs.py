@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from csi_tf.config import MODES, WITH_OWN_FLAGS
+from csi_tf.figures import paper
 from flags.definitions import define
 
 REPOSITORY = Path(__file__).parent.parent
@@ -46,7 +47,7 @@ def test_references_are_found():
 def test_files_and_names_in_documents_exist(document):
     text = (REPOSITORY / document).read_text()
     made_by_runs = {"runs/", "worker-N/", "results.md", "evaluation.md", "checkpoints/"}
-    made_by_runs |= {"tensorboard/", "evaluation/"}
+    made_by_runs |= {"tensorboard/", "evaluation/", "stage1/", "stage2/"}
     for path, names in references(text):
         if path not in made_by_runs:
             assert (REPOSITORY / path).exists(), path
@@ -73,12 +74,22 @@ def test_flags_in_documents_exist(document):
 
 def test_the_map_of_the_paper_points_into_files():
     """A name in a form of its own would not be checked."""
-    rows = (REPOSITORY / "docs/paper_map.md").read_text().splitlines()[4:]
+    first, _ = (REPOSITORY / "docs/paper_map.md").read_text().split("\n## ")
+    rows = first.rstrip().splitlines()[4:]
     assert len(rows) > 20
     for row in rows:
         code = row.split("|")[2]
         assert list(references(code)), row
         assert not re.findall(r"`(?!--)[^`]*`", REFERENCE.sub("", code)), row
+
+
+def test_the_models_of_the_figures_are_those_that_are_needed():
+    _, second = (REPOSITORY / "docs/paper_map.md").read_text().split("\n## ")
+    found = {}
+    for row in second.rstrip().splitlines()[7:]:
+        figures, models = (cell.strip().split(", ") for cell in row.strip("|").split("|"))
+        found |= dict.fromkeys(figures, tuple(models))
+    assert found == paper.NEEDS
 
 
 def test_the_page_of_functions_is_what_the_docstrings_say():
