@@ -31,8 +31,7 @@ _USED_BY = {
 }
 # What may be said beside --repeat: where to write, and where things are that have moved.
 _WITH_REPEAT = ("mode", "repeat", "output", "overwrite", "model", "input", "mask", "data_dir")
-
-# And beside --session, which says all else.
+# What may be said beside --session, which says all else.
 _WITH_SESSION = ("mode", "session", "output", "overwrite", "model", "batch")
 
 Box = tuple[int, int, int, int]  # left, top, width, height

@@ -1,7 +1,10 @@
 """How good completions are, and what --mode=evaluate measures of a model.
 
 evaluate.py         the mode: parts/ in their order, report.py what they find, subject.py of what
+settings.py         what it is asked
+encoding.py         pictures to latents, filling.py and inputs.py what parts share
 steering.py         latents moved through their range, for control
+proxy.py            features of a small classifier, for KID and FID
 
 In NumPy alone, arrays in, numbers out:
 
@@ -12,7 +15,7 @@ pictures.py         PSNR, SSIM, L1 on the hole; diversity
 features.py         KID and FID on features of any kind
 seam.py             steps across the edge of the hole
 calibration.py      how often intervals of samples hold the truth; copies of training faces
-baselines.py        what a completion has to beat
+baselines.py        what a completion has to beat: linear_gaussian.py, nearest.py and others
 bootstrap.py        intervals over images for all of these
 
 Images are uint8 (N,H,W,3), completions uint8 (N,S,H,W,3), masks float32 (H,W,1) or (N,H,W,1), 1 =
