@@ -2,7 +2,7 @@
 
 evaluate.py         the mode: parts/ in their order, report.py what they find, subject.py of what
 settings.py         what it is asked
-encoding.py         pictures to latents, filling.py and inputs.py what parts share
+encoding.py         pictures to latents
 steering.py         latents moved through their range, for control
 proxy.py            features of a small classifier, for KID and FID
 
@@ -17,6 +17,7 @@ seam.py             steps across the edge of the hole
 calibration.py      how often intervals of samples hold the truth; copies of training faces
 baselines.py        what a completion has to beat: linear_gaussian.py, nearest.py and others
 bootstrap.py        intervals over images for all of these
+filling.py          what baselines share; inputs.py: checks of what metrics are given
 
 Images are uint8 (N,H,W,3), completions uint8 (N,S,H,W,3), masks float32 (H,W,1) or (N,H,W,1), 1 =
 observed. Most functions give one number, or one row, for each image: averages and their intervals
