@@ -16,7 +16,7 @@ CAPTION = (
 def draw(arrays: Mapping[str, np.ndarray], caption: str = "") -> Figure:
     """real (N,H,W,3), context_mask (N,H,W,1), completed (N,S,H,W,3)"""
     real, mask, completed = (arrays[name] for name in ("real", "context_mask", "completed"))
-    rows = [Row(tiles(real), "real"), Row(tiles(real, mask), "masked")]
+    rows = [Row(tiles(real), "original"), Row(tiles(real, mask), "masked")]
     rows += [
         Row(tiles(sample), f"completed, {number}")
         for number, sample in enumerate(completed.swapaxes(0, 1), 1)

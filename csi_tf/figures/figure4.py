@@ -18,7 +18,7 @@ CAPTION = (
 def draw(arrays: Mapping[str, np.ndarray], caption: str = "") -> Figure:
     """real (R,H,W,3), context_mask (R,H,W,1), completed (R,V,H,W,3), names, intervals"""
     count = arrays["completed"].shape[1]
-    above = ["real", "masked", "", "lowest", *[""] * (count - 2), "highest"]
+    above = ["original", "masked", "", "lowest", *[""] * (count - 2), "highest"]
     rows = [
         Row(
             [Tile(real), Tile(real, mask), None, *tiles(completed)],

@@ -23,6 +23,6 @@ def draw(arrays: Mapping[str, np.ndarray], caption: str = "") -> Figure:
         above: list[str] = []
         for real, reconstructed in zip(arrays["real"], of_model, strict=True):
             row += [None] * bool(row) + [Tile(real), *tiles(reconstructed)]
-            above += [""] * bool(above) + ["real", *(f"run {run + 1}" for run in range(runs))]
+            above += [""] * bool(above) + ["original", *(f"run {run + 1}" for run in range(runs))]
         rows.append(Row(row, str(name), above=() if rows else above))
     return sheet(rows, caption)

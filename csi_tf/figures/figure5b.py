@@ -23,7 +23,7 @@ CAPTION = (
 def draw(arrays: Mapping[str, np.ndarray], caption: str = "") -> Figure:
     """real (B,H,W,3), context_mask (B,H,W,1), completed (3,B,V,H,W,3), names, intervals, masks"""
     count = arrays["completed"].shape[2]
-    above = ["real", "masked", "", "lowest", *[""] * (count - 2), "highest"]
+    above = ["original", "masked", "", "lowest", *[""] * (count - 2), "highest"]
     rows: list[Row] = []
     for b, (real, mask) in enumerate(zip(arrays["real"], arrays["context_mask"], strict=True)):
         name, interval, hole = (arrays[key][b] for key in ("names", "intervals", "masks"))

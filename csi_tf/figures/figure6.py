@@ -16,7 +16,7 @@ CAPTION = (
 
 def draw(arrays: Mapping[str, np.ndarray], caption: str = "") -> Figure:
     """real (H,W,3), drawn (L,V,H,W,3), values (V,), names, intervals (L,2)"""
-    above = ["real", "", *(f"{value:.2g}" for value in arrays["values"])]
+    above = ["original", "", *(f"{value:.2g}" for value in arrays["values"])]
     rows: list[Row] = []
     for drawn, name, (low, high) in zip(
         *(arrays[key] for key in ("drawn", "names", "intervals")), strict=True

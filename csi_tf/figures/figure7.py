@@ -16,7 +16,7 @@ CAPTION = (
 
 def draw(arrays: Mapping[str, np.ndarray], caption: str = "") -> Figure:
     """real (H,W,3), context_mask (M,H,W,1), completed (M,L,V,H,W,3), values (V,), masks, names"""
-    above = ["real", "masked", "", *(f"{value:g}" for value in arrays["values"])]
+    above = ["original", "masked", "", *(f"{value:g}" for value in arrays["values"])]
     rows: list[Row] = []
     for mask, hole, of_mask in zip(
         arrays["masks"], arrays["context_mask"], arrays["completed"], strict=True

@@ -18,7 +18,7 @@ CAPTION = (
 def draw(arrays: Mapping[str, np.ndarray], caption: str = "") -> Figure:
     """real (T,H,W,3), context_mask (T,H,W,1), completed (2,T,S,H,W,3), masks (T,)"""
     runs = arrays["completed"].shape[2]
-    above = ["real", "masked", "", *(f"run {run + 1}" for run in range(runs))]
+    above = ["original", "masked", "", *(f"run {run + 1}" for run in range(runs))]
     rows: list[Row] = []
     for t, (real, mask) in enumerate(zip(arrays["real"], arrays["context_mask"], strict=True)):
         for label, completed in zip(LABELS, arrays["completed"][:, t], strict=True):
