@@ -200,7 +200,7 @@ def _said(
 
 def _licence(card: Path) -> str:
     """The first line of that section of a model that comes along."""
-    if not card.is_relative_to(loading.SHIPPED):
+    if not (card.is_relative_to(loading.SHIPPED) and card.is_file()):
         return ""
     _, _, section = card.read_text("utf-8").partition("## Licence\n")
     return section.strip().partition("\n")[0]

@@ -22,11 +22,12 @@ class Studio(CheckedSettings):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models to choose from; those that come along where none are named."""
+        """The models to choose from, the first one open; by default those that come along, and
+        first the one whose held-out faces can be drawn here."""
         import csi_tf
 
         if self.model is None:
-            return tuple(csi_tf.available())
+            return tuple(sorted(csi_tf.available(), key=lambda name: name != "procedural_faces"))
         return tuple(name.strip() for name in self.model.split(",") if name.strip())
 
     def default_output(self) -> Path:
