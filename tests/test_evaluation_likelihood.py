@@ -75,7 +75,7 @@ def test_likelihoods_are_those_of_the_library(stage_one, full, monkeypatch):
 class Told:
     """Bits of every value: 1, and 2 more where z is not that of the image; or whatever z is."""
 
-    encoder, size = object(), SIZE
+    encoder, reverse, size = object(), None, SIZE
 
     def __init__(self, listens):
         self.listens = listens
@@ -98,6 +98,20 @@ def test_what_the_own_z_is_worth(listens, gained):
         assert report.measures[f"likelihood/{mask}/given_z"].estimate == pytest.approx(1)
         assert report.measures[f"likelihood/{mask}/bits_of_z"].estimate == pytest.approx(gained)
     assert not any("whole" in key for key in report.measures)  # it is no model of stage one
+
+
+def test_what_the_reverse_net_says_is_worth():
+    """2 bits a value where it is told of anything."""
+    model = Told(False)
+    model.reverse = object()
+    model.pixel_log_prob = lambda images, mask, z: (
+        -3 * math.log(2) * np.where(np.asarray(mask).any((1, 2)), 1.0, 3.0)[..., None]
+        * np.ones((len(images), SIZE, SIZE))
+    )  # fmt: skip
+    report = Report()
+    likelihood.measure(subject(model), report)
+    for mask in ("mouth", "rectangle"):
+        assert report.measures[f"likelihood/{mask}/bits_of_reverse"].estimate == pytest.approx(2)
 
 
 def test_without_latents_there_is_nothing_to_shuffle():

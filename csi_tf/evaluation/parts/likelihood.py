@@ -1,10 +1,12 @@
 """Bits/dim of held-out holes, and for stage one of whole images; what the own z is worth.
 
 Bits/dim are averaged over images, each by the values of its own hole. A shuffled z is that of the
-next image: what is lost with it is what an image's own latents say.
+next image: what is lost with it is what an image's own latents say. What is lost where the reverse
+net is told that nothing is observed is what it says of the pixels below and to the right.
 """
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,46 +36,54 @@ def _measure(subject: Subject, report: Report, name: str) -> None:
     # A whole image is scored by what the encoder was shown in training.
     everything = whole and subject.config.model.full_image_encoder
     shown = np.ones_like(mask) if everything else mask
-    nats, shuffled, log_ratio = _nats(subject, images, mask, shown, scored)
-    bits = -nats / values
+    found = _nats(subject, images, mask, shown, scored)
+    bits = -found.own / values
     given = "bits_per_dim" if whole else "given_z"
     key, unit = f"likelihood/{name}/", "bits/dim"
     report.add(key + given, bits[0], unit=unit, better="lower", keep=True)
+    if subject.model.reverse is not None:
+        heard = -found.unheard / values - bits[0]
+        report.add(key + "bits_of_reverse", heard, unit=unit, better="higher", keep=True)
     if not subject.has_latents:
         return
     # Importance weights belong to log p(x); given the context q is part of the model.
-    terms = nats + (log_ratio if whole else 0.0)
+    terms = found.own + (found.log_ratio if whole else 0.0)
     averaged = -(np.logaddexp.reduce(terms, axis=0) - math.log(len(terms))) / values
     name = "importance" if whole else "averaged"
     report.add(key + name, averaged, unit=unit, better="lower", keep=True)
-    gained = -shuffled / values - bits[0]
+    gained = -found.shuffled / values - bits[0]
     report.add(key + "bits_of_z", gained, unit=unit, better="higher", keep=True)
+
+
+class Nats(NamedTuple):
+    own: np.ndarray  # (K, N) of each draw of z
+    shuffled: np.ndarray  # (N,) with the next image's z
+    unheard: np.ndarray  # (N,) without what the reverse net says
+    log_ratio: np.ndarray  # (K, N) log p(z) - log q(z)
 
 
 def _nats(
     subject: Subject, images: np.ndarray, mask: np.ndarray, shown: np.ndarray, scored: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(K, N) of each draw of z, (N,) with the next image's z, (K, N) log p(z) - log q(z)."""
+) -> Nats:
+    """Without latents K is 1, and what is of them is 0."""
     model, draws = subject.model, subject.settings.posterior_draws
     found: list[tuple[np.ndarray, ...]] = []
     # No last batch of one image, whose next image it would be itself
     starts = [start for start in range(0, len(images), BATCH) if len(images) - start > 1]
     for start, end in zip(starts, [*starts[1:], len(images)], strict=True):
-        x, m = pm1(images[start:end]), mask[start:end]
-        weights = scored[start:end, ..., 0]
+        x, m, weights = pm1(images[start:end]), mask[start:end], scored[start:end, ..., 0]
 
-        def nats(z: np.ndarray | None, x: np.ndarray = x, m: np.ndarray = m,
-                 weights: np.ndarray = weights) -> np.ndarray:  # fmt: skip
+        def nats(z: Any, m: np.ndarray, x: np.ndarray = x, w: np.ndarray = weights) -> np.ndarray:
             pixels = np.asarray(model.pixel_log_prob(x, m, z))
-            return (pixels * weights).sum((1, 2), dtype=np.float64)
+            return (pixels * w).sum((1, 2), dtype=np.float64)
 
-        if not subject.has_latents:
-            found.append((nats(None)[None], np.zeros(len(x)), np.zeros((1, len(x)))))
-            continue
-        z, log_ratio = likelihood.draws(
-            model, x, shown[start:end], draws, subject.seed("likelihood")
-        )
-        own = np.stack([nats(each) for each in z])
-        found.append((own, nats(np.roll(z[0], 1, axis=0)), log_ratio))
-    own, shuffled, log_ratio = zip(*found, strict=True)
-    return np.concatenate(own, 1), np.concatenate(shuffled), np.concatenate(log_ratio, 1)
+        none = np.zeros(len(x))
+        z: Any = [None]
+        shuffled, log_ratio = none, none[None]
+        if subject.has_latents:
+            seen, seed = shown[start:end], subject.seed("likelihood")
+            z, log_ratio = likelihood.draws(model, x, seen, draws, seed)
+            shuffled = nats(np.roll(z[0], 1, axis=0), m)
+        unheard = none if model.reverse is None else nats(z[0], np.zeros_like(m))
+        found.append((np.stack([nats(each, m) for each in z]), shuffled, unheard, log_ratio))
+    return Nats(*(np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True)))
