@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import tiny
 
 from csi_tf import checkpoints, learner, logs, training
-from csi_tf.config import ObjectiveConfig, get_args
+from csi_tf.config import ObjectiveConfig
 from csi_tf.data.pipeline import Batches
 from csi_tf.errors import RunFailed
 
