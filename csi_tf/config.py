@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, Self, get_type_hints
 
+from csi_tf.evaluation.bootstrap import FEWEST
 from csi_tf.settings import CheckedSettings, reject_unknown, said
 from pixel_cnn_pp import receptive_field
 
@@ -57,12 +58,17 @@ class RunConfig(CheckedSettings):
     preset: str | None = None
     smoke: bool = False
     only: str | None = None
+    test_images: int = 128
 
     def check(self) -> None:
         modes = [mode for mode in MODES if mode not in WITH_OWN_FLAGS]
         self._require(self.mode in modes, "mode", f"one of {', '.join(modes)}")
-        if self.mode != "reproduce" and (self.smoke or self.only is not None):
-            raise ValueError("smoke and only belong to mode reproduce: leave them out")
+        own = (self.smoke, self.only, self.test_images)
+        if self.mode != "reproduce" and own != (False, None, 128):
+            raise ValueError("smoke, only and test_images belong to mode reproduce: leave them out")
+        self._require(
+            self.test_images >= FEWEST, "test_images", f"{FEWEST} or more, for an interval's sake"
+        )
         self._require(self.run_dir != "", "run_dir", "the name of a directory")
         # Generators of other libraries take 32-bit seeds.
         self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")

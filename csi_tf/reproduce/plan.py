@@ -8,7 +8,7 @@ variants at a smaller budget, equal among them.
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from csi_tf.config import Config
+from csi_tf.config import Config, RunConfig
 
 SMALL_IMAGES = 200_000  # that a stage of a small variant sees, at most
 Budget = Literal["full", "double", "small"]
@@ -132,6 +132,7 @@ def _job(config: Config, model: Model, training_images: int, images_before: int)
         "mode": model.stage,
         "smoke": False,
         "only": None,
+        "test_images": RunConfig.test_images,
         "train_steps": steps,
         "epochs": -(-steps // epoch),
         "warmup_steps": round(chosen.warmup_steps * shorter),

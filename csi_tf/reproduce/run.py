@@ -220,6 +220,8 @@ def _evaluate(
 ) -> None:
     """Without the parts that the data does not allow, such as control where nothing is known."""
     model, directory = this.model(job.name), this.place(job.name) / name
+    images = this.config.run.test_images
+    sizes: dict[str, Any] = {"images": images, "control_images": max(images // 4, FEWEST)}
     settings = Evaluation(
         str(model),
         parts=",".join(parts),
@@ -227,7 +229,7 @@ def _evaluate(
         data_dir=this.config.data.data_dir,
         overwrite=_is_outdated(directory, model),
         seed=this.config.run.seed,
-        **(_SMOKE if this.config.run.smoke else {}),
+        **(_SMOKE if this.config.run.smoke else sizes),
     )
     try:
         evaluate.run(settings, directory, this.directory / "cache")
