@@ -14,8 +14,9 @@ from typing import Any
 import flags
 from csi_tf import checks, runs
 from csi_tf.commands import output
-from csi_tf.config import MODES, Config
+from csi_tf.config import Config
 from csi_tf.errors import RunFailed, Stopped, Terminated
+from csi_tf.modes import MODES
 
 USAGE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143  # exit codes
 

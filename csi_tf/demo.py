@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from csi_tf import checkpoints, data, files, loading, logs, masks
-from csi_tf.config import Demo
 from csi_tf.figures import arrays, figure3, figure4, layout
 from csi_tf.figures.arrays import Material, Sizes
 from csi_tf.inpaint import sample_prior
 from csi_tf.model import CSIModel
+from csi_tf.modes import Demo
 
 HOLES = ("mouth", "eyes", "nose", "center", "bottom_half", "left_half")
 # The hole that shows a slider is settled on faces apart from those shown.

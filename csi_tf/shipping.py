@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from csi_tf import checkpoints, checks, files, latents, loading, logs
-from csi_tf.config import Config, Export
+from csi_tf.config import Config
 from csi_tf.figures import curves, layout
 from csi_tf.loading import MODEL_FILE
+from csi_tf.modes import Export
 
 _FOLDERS = ("stage1", "stage2")
 

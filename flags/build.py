@@ -11,7 +11,8 @@ from absl import flags as absl_flags
 
 import csi_tf
 from csi_tf import checks
-from csi_tf.config import COMMANDS, MODES, WITH_OWN_FLAGS, Config
+from csi_tf.config import Config
+from csi_tf.modes import COMMANDS, MODES, WITH_OWN_FLAGS
 from csi_tf.settings import CheckedSettings, as_flag
 from flags.definitions import HELP, OWN_HELP, PRESET_FOLDER, define, tables
 

@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from absl import flags as absl_flags
 
 from csi_tf.commands import Command
-from csi_tf.config import COMMANDS, MODES, WITH_OWN_FLAGS, Config, Demo, Export
+from csi_tf.config import Config
 from csi_tf.evaluation.settings import Evaluation
 from csi_tf.figures.settings import Figures
+from csi_tf.modes import COMMANDS, MODES, WITH_OWN_FLAGS, Demo, Export
 from csi_tf.reproduce.settings import Ledger
 from csi_tf.settings import CheckedSettings, expectation, optional
 from csi_tf.studio.settings import Studio

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from csi_tf.config import MODES, WITH_OWN_FLAGS
 from csi_tf.figures import paper
+from csi_tf.modes import MODES, WITH_OWN_FLAGS
 from flags.definitions import define
 
 REPOSITORY = Path(__file__).parent.parent

@@ -13,7 +13,8 @@ from absl import flags as absl_flags
 
 import flags
 from csi_tf.commands import Command
-from csi_tf.config import COMMANDS, MODES, Config, ModelConfig, OptimiserConfig, RunConfig
+from csi_tf.config import Config, ModelConfig, OptimiserConfig, RunConfig
+from csi_tf.modes import COMMANDS, MODES
 from flags.definitions import COMMAND_HELP, HELP, PRESET_FOLDER, define, presets
 
 DEFAULTS = Config(RunConfig("data"))

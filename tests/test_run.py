@@ -17,8 +17,8 @@ from PIL import Image
 import flags
 import run
 from csi_tf import checks, config, masks, runs, summary
-from csi_tf.config import MODES
 from csi_tf.figures import contact_sheet
+from csi_tf.modes import MODES
 
 REPOSITORY = Path(__file__).parent.parent
 CONFIG = config.Config(config.RunConfig("data"))
@@ -361,10 +361,10 @@ def test_a_full_disk_is_one_sentence_and_spares_the_old_file(in_tmp_path, capsys
 
 
 def test_every_mode_exists():
-    for place in config.MODES.values():
+    for place in MODES.values():
         module, function = place.split(":")
         assert callable(getattr(__import__(module, fromlist=[function]), function))
-    assert json.loads(CONFIG.to_json())["run"]["mode"] in config.MODES
+    assert json.loads(CONFIG.to_json())["run"]["mode"] in MODES
 
 
 def test_sheet_shows_square_pixels_and_hatched_holes():

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from csi_tf import checks
-from csi_tf.config import COMMANDS
+from csi_tf.modes import COMMANDS
 from csi_tf.settings import CheckedSettings
 
 PARENT = Path("inpainted")  # of the directories that are written where none is named
