@@ -223,7 +223,7 @@ class Config(CheckedSettings):
     def differences(self, other: "Config") -> list[str]:
         """Settings in which two runs differ so that one cannot go on from the other."""
         # How long it runs, and what happens beside the steps.
-        free = {"mode", "preset", "smoke", "only", "epochs", "train_steps"}
+        free = {"mode", "preset", "smoke", "only", "test_images", "epochs", "train_steps"}
         free |= {f.name for f in fields(LoopConfig)}
         if self.run.mode in STAGE_TWO_MODES:
             free -= {"stage1", "stage2_init"}

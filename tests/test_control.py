@@ -76,7 +76,8 @@ def examples(data, what):
 
 def measured(model, reader, **settings):
     readings = [reader(traversals(model, first, **settings)) for first in (0, 100)]
-    return control.measure(*readings, VALUES, reader.names, reader.resolution, reader.spread)
+    scale = reader.names, reader.resolution, reader.spread, reader.related
+    return control.measure(*readings, VALUES, *scale)
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +226,33 @@ def test_effects_are_in_standard_deviations_over_the_interval():
     np.testing.assert_allclose(found.effect, [[2, -1.5, 3 / 2 / 5]])
     np.testing.assert_allclose(found.moved, [[2, 1.5, 1.5]])
     np.testing.assert_allclose(found.outside, [0.75])
+    # What goes with the factor in the data is no other one.
+    related = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], bool)
+    args = VALUES, "abc", np.full(3, 0.1), np.array([3, 1, 2]), related
+    kin = control.measure(readings, readings, *args)
+    np.testing.assert_allclose(kin.outside, [0.75])  # the third, which moves as far as the second
+    assert kin.margin[0] > 0.7 > found.margin[0] + 0.6
+
+
+def test_labels_that_go_together_are_related(data):
+    """A smile goes with its cheeks, whose label is another in a tenth of the faces."""
+    smile, beard = LABELS.index("Smiling"), LABELS.index("No_Beard")
+    labels = []
+    for images, rows in examples(data, "attributes"):
+        cheeks = rows[:, smile] ^ (np.arange(len(rows)) % 10 == 0)
+        labels.append((images, np.stack([rows[:, smile], cheeks, rows[:, beard]], 1)))
+    names = ["Smiling", "High_Cheekbones", "No_Beard"]
+    reader = regressors.attribute_reader(*labels, names, MOUTH)
+    assert reader.names == tuple(names)
+    np.testing.assert_array_equal(reader.related, [[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    found = measured(perfect, reader)
+    # Without this, what moves a smile would not be told from what moves its cheeks.
+    assert found.steers[0]
+    assert found.names[found.factor[0]] in names[:2]
+
+
+def test_factors_drawn_independently_are_not_related(reader):
+    np.testing.assert_array_equal(reader.related, np.eye(len(reader.names)))
 
 
 def test_the_next_best_counts_in_either_direction():
@@ -346,7 +374,7 @@ def test_latents_are_named_ranked_and_read_back(tmp_path, found):
     named = control.entries(found[perfect], control.axes(4))
     assert sorted(latent.name for latent in named[:3]) == ["less beard", "mouth_opening", "smile"]
     assert (named[3].name, named[3].dimension, named[3].interval) == ("dead 3", 3, latents.USUAL)
-    effects = [abs(found[perfect].effect[latent.dimension]).max() for latent in named]
+    effects = [found[perfect].validation_moved[latent.dimension].max() for latent in named]
     assert effects == sorted(effects, reverse=True)
     path = tmp_path / latents.FILE
     latents.write(path, named)
@@ -363,6 +391,15 @@ def test_latents_without_a_factor_keep_their_number(found):
     tied = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.ones(2))
     (entry,) = control.entries(tied, control.axes(1))
     assert (entry.name, entry.dimension) == ("latent 0", 0)
+
+
+def test_names_and_ranks_are_settled_on_validation_pictures():
+    chosen, reported = np.concatenate([ramps([1.0, 0]), ramps([2.0, 0])]), ramps([-3.0, 0])
+    reported = np.concatenate([reported, reported / 10])
+    found = control.measure(chosen, reported, VALUES, "ab", np.zeros(2), np.ones(2))
+    named = control.entries(found, control.axes(2))
+    assert [(each.name, each.dimension) for each in named] == [("a", 1), ("a 2", 0)]
+    assert found.own.max() < -0.99  # but what is reported is what they do elsewhere
 
 
 def test_two_latents_of_one_factor_have_two_names():

@@ -137,7 +137,9 @@ def number(found, function, key):
 
 def test_a_model_that_can_be_steered_is_counted(found):
     assert number(found, perfect, "axes/count") == 3
-    assert number(found, perfect, "axes/local_count") == 3
+    assert number(found, perfect, "axes/factors") == 3
+    assert number(found, perfect, "axes/local_factors") == 3
+    assert number(found, perfect, "factors") == 3  # directions find the same again
     assert number(found, perfect, "one_sided") == 0
     # A regression of each of the three finds its axis again; of other factors z knows nothing.
     assert number(found, perfect, "directions/count") >= 3
@@ -150,6 +152,29 @@ def test_a_model_that_can_be_steered_is_counted(found):
     assert table[3] == {"name": "dead 3", "kind": "axis", "dimension": 3, "dead": True}
     # Set from -3 to 3, of which -2 to 2 is the factors' all.
     assert [table[i]["interval"] for i in range(3)] == [[-2, 2]] * 3
+
+
+def test_latents_that_steer_the_same_are_one_factor():
+    _, report = measured(lambda z: np.stack([z[:, 0] + z[:, 1], 0 * z[:, 0], z[:, 2]], 1))
+    counted = [report.measures[f"control/axes/{what}"].estimate for what in ("count", "factors")]
+    assert counted == [3, 2]
+
+
+def test_what_shows_everywhere_is_no_local_factor(monkeypatch):
+    column = faces.NAMES.index("background_hue")
+
+    def completions(model, image_u8, mask, z, seed, batch):
+        rows = np.repeat(KNOWN[image_u8.tobytes()][None], len(z), axis=0)
+        rows[:, column] = np.clip(0.5 + z[:, 3] / 6, 0, 1)
+        return faces.render(rows)
+
+    monkeypatch.setattr(steering, "completions", completions)
+    report = Report()
+    control.measure(subject_of(DATA["factors"], masks="mouth"), report)
+    assert report.measures["control/axes/factors"].estimate == 1
+    assert report.measures["control/axes/local_factors"].estimate == 0
+    # Of one latent that steers, how many act in one direction says nothing.
+    assert "control/one_sided" not in report.measures
 
 
 def test_broken_models_score_worse(found):
@@ -213,6 +238,23 @@ def test_a_global_factor_that_is_set_has_an_effect(monkeypatch):
     control.measure(subject_of(DATA["factors"], masks="rectangle"), report)
     effect = {h: report.measures[f"control/global/{h}/effect"].estimate for h in control.LARGE}
     assert effect["bottom_half"] > 2 * effect["bottom_quarter"] > 0
+
+
+def test_one_and_the_same_move_is_measured_under_both_holes_of_figure_7(monkeypatch):
+    """Two axes share the work, one under each hole: neither does what it does under both."""
+    column = faces.NAMES.index("skin_tone")
+
+    def completions(model, image_u8, mask, z, seed, batch):
+        rows = np.repeat(KNOWN[image_u8.tobytes()][None], len(z), axis=0)
+        large = (mask[0, 16:24] == 0).any()
+        rows[:, column] = np.clip(0.5 + z[:, 3 if large else 2] / 4, 0, 1)
+        return faces.render(rows)
+
+    monkeypatch.setattr(steering, "completions", completions)
+    report = Report()
+    control.measure(subject_of(DATA["factors"], masks="rectangle"), report)
+    effects = [abs(report.measures[f"control/global/{h}/effect"].estimate) for h in control.LARGE]
+    assert min(effects) < 0.1 * max(effects)
 
 
 def test_entries_are_what_latents_json_wants(tmp_path, found):
@@ -289,7 +331,7 @@ def test_a_network_from_end_to_end(network):
     assert keys >= {
         f"control/{each}/{what}" for each in control.LARGE for what in ("correlation", "effect")
     }
-    assert keys >= {"control/axes/count", "control/directions/count", "control/one_sided"}
+    assert keys >= {"control/axes/count", "control/directions/count", "control/axes/factors"}
     assert report.measures["control/axes/count"].estimate == 0
     assert {each.dimension for each in subject.entries} >= set(range(4))
     assert len(report.about["latents"]) >= 4

@@ -185,8 +185,11 @@ def test_inception_is_never_left_out_in_silence(faces, monkeypatch):
 def test_the_truth_has_no_seam(faces):
     found = estimates(report(seam, subject(faces, off_by(0))))
     # The mouth's hole ends at the image's lower border, the other has all four sides.
-    assert {*found} == {f"seam/{t}/{side}" for t in ("1", "none")
-                        for side in ("top", "right", "bottom", "left", "all", "steps")}  # fmt: skip
+    sides = ("top", "right", "bottom", "left", "all", "steps")
+    assert {*found} == {
+        *(f"seam/{t}/{side}" for t in ("1", "none") for side in sides),
+        *(f"seam/{mask}/{t}" for mask in ("mouth", "center") for t in ("1", "none")),
+    }
     np.testing.assert_allclose([*found.values()], 1)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +170,8 @@ class StandIns:
         self.evaluated.append((name, settings))
         if self.stops == name:
             raise KeyboardInterrupt
-        report = Report({"sha256": files.digest(Path(settings.model))}, [])
+        about = {"sha256": files.digest(Path(settings.model)), "settings": asdict(settings)}
+        report = Report(about, [])
         directory.mkdir(parents=True, exist_ok=True)
         for part in settings.parts.split(","):
             if self.refuses.get(name) == part:
@@ -267,6 +268,21 @@ def test_a_model_that_was_trained_further_is_measured_anew(tmp_path, standins):
     (tmp_path / "models/vae_3x5/model.safetensors").write_text("more steps")
     run.run(small("vae_3x5"), tmp_path)
     assert standins.evaluated[-1][1].overwrite
+
+
+def test_so_many_images_are_measured_as_are_asked_for(tmp_path, standins):
+    few = plan.changed(small("vae_3x5"), {"test_images": 48})
+    run.run(few, tmp_path)
+    (_, settings) = standins.evaluated[-1]
+    assert (settings.images, settings.control_images) == (48, 12)
+    run.run(few, tmp_path)
+    assert not standins.evaluated[-1][1].overwrite
+    # Others than before are measured anew, and what was is no evidence beside them.
+    run.run(plan.changed(few, {"test_images": 20}), tmp_path)
+    (_, settings) = standins.evaluated[-1]
+    assert (settings.images, settings.control_images, settings.overwrite) == (20, 10, True)
+    with pytest.raises(ValueError, match="test_images"):
+        replace(few.run, test_images=9)
 
 
 def test_claims_are_of_all_models_there_are(tmp_path, standins):

@@ -1,8 +1,10 @@
 """Control: what setting one latent after another does to factors read from the completed hole.
 
 Readings are (L, N, V, F): L latents, N pictures, V values set in rising order, F factors read by a
-`regressors.Reader`. Which factor a latent is for, in which direction and where, is settled on
-validation pictures and measured on test pictures: of many chance pairs the best looks like control.
+`regressors.Reader`. Which factor a latent is for, in which direction and where, its name and its
+rank are settled on validation pictures, and what it does is measured on test pictures: of many
+chance pairs the best looks like control. Factors that are one thing in the data, as a smile and its
+cheeks among attributes, do not count as others of each other.
 """
 
 import math
@@ -30,20 +32,22 @@ STEERS, AHEAD = 0.7, 1.5
 class Control:
     """One row for each latent.
 
-    All but `factor`, `validation`, `interval` and `dead` is from test pictures. The dead have a
-    factor that means nothing, and NaN for interval and outside.
+    `factor`, `interval`, `dead` and the last three are from validation pictures, all else from test
+    pictures. The dead have a factor that means nothing, and NaN for interval and outside.
     """
 
     names: tuple[str, ...]  # of the F factors
     factor: np.ndarray  # (L,) the one that the latent is for
     correlation: np.ndarray  # (L, F) Spearman's, between value and reading, mean over pictures
-    validation: np.ndarray  # (L, F) the same of validation pictures
     margin: np.ndarray  # (L,) of the factor's, in its direction, over the next best in either
     interval: np.ndarray  # (L, 2) where the values are of use
     effect: np.ndarray  # (L, F) mean change over the interval, in standard deviations of the data
     moved: np.ndarray  # (L, F) its root mean square over pictures, in which opposites do not cancel
     outside: np.ndarray  # (L,) most that another factor is seen to move, as a part of its own
     dead: np.ndarray  # (L,) nothing that is read follows the value, beyond chance
+    validation: np.ndarray  # (L, F) correlations
+    validation_margin: np.ndarray  # (L,)
+    validation_moved: np.ndarray  # (L, F)
 
     @property
     def own(self) -> np.ndarray:
@@ -86,8 +90,12 @@ def measure(
     names: Sequence[str],
     resolution: ArrayLike,
     spread: ArrayLike,
+    related: ArrayLike | None = None,
 ) -> Control:
-    """From readings (L, N, V, F) of two sets of pictures; the last three belong to the reader."""
+    """From readings (L, N, V, F) of two sets of pictures; the last four belong to the reader.
+
+    With None every factor is related to itself alone.
+    """
     seen, held_out = _finite(validation, "validation"), _finite(test, "test")
     at, least, unit = (
         _finite(x, "values, resolution or spread") for x in (values, resolution, spread)
@@ -103,36 +111,55 @@ def measure(
     sign = np.where(chosen[rows, factor] < 0, -1.0, 1.0)
     ends = np.array([useful(sign[i] * response[i, :, factor[i]], at) for i in rows])
 
+    same = np.eye(len(names), dtype=bool) if related is None else np.asarray(related, bool)
+    others = ~same[factor]
     correlation = _correlations(held_out, least)
-    others = np.arange(len(names)) != factor[:, None]
-    next_best = np.where(others, np.abs(correlation), 0.0).max(axis=1)
-    change = held_out[rows, :, ends[:, 1]] - held_out[rows, :, ends[:, 0]]  # (L, N, F)
-    moved = np.sqrt(np.square(change / unit).mean(axis=1))
-    stray = outside(moved, factor, least / unit)
+
+    def margin(found: np.ndarray) -> np.ndarray:
+        own = sign * found[rows, factor]
+        return np.asarray(own - np.where(others, np.abs(found), 0.0).max(axis=1))
+
+    def change(readings: np.ndarray) -> np.ndarray:
+        """(L, N, F) over the interval."""
+        return np.asarray((readings[rows, :, ends[:, 1]] - readings[rows, :, ends[:, 0]]) / unit)
+
+    moved = _root_mean_square(change(held_out))
+    stray = ratio(moved, factor, strays(moved, others, least / unit))
     return Control(
         names=tuple(names),
         factor=factor,
         correlation=correlation,
-        validation=chosen,
-        margin=sign * correlation[rows, factor] - next_best,
+        margin=margin(correlation),
         interval=np.where(dead[:, None], np.nan, at[ends]),
-        effect=change.mean(axis=1) / unit,
+        effect=change(held_out).mean(axis=1),
         moved=moved,
         outside=np.where(dead, np.nan, stray),
         dead=dead,
+        validation=chosen,
+        validation_margin=margin(chosen),
+        validation_moved=_root_mean_square(change(seen)),
     )
 
 
-def outside(moved: np.ndarray, factor: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """(L,) most that another reading moves by `least` (F,) or more, as a part of the factor's own.
+def _root_mean_square(changes: np.ndarray) -> np.ndarray:
+    """(L, F) of (L, N, F)"""
+    return np.asarray(np.sqrt(np.square(changes).mean(axis=1)))
 
-    `moved` is (L, F); NaN where the own reading does not move.
+
+def strays(moved: np.ndarray, others: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """(L,) which of the others (L, F) moves most, if by `least` (F,) or more; -1 for none.
+
+    `moved` is (L, F).
     """
+    seen = np.where(others & (moved >= least), moved, -np.inf)
+    return np.where(np.isfinite(seen.max(axis=1)), seen.argmax(axis=1), -1)
+
+
+def ratio(moved: np.ndarray, factor: np.ndarray, stray: np.ndarray) -> np.ndarray:
+    """(L,) how far the stray moves, as a part of the factor's own; NaN if that does not."""
     rows = np.arange(len(moved))
-    others = np.arange(moved.shape[1]) != factor[:, None]
-    stray = np.where(others & (moved >= least), moved, 0.0).max(axis=1)
-    own = moved[rows, factor]
-    return np.where(own > 0, stray / np.where(own > 0, own, 1.0), np.nan)
+    own, other = moved[rows, factor], np.where(stray < 0, 0.0, moved[rows, stray])
+    return np.where(own > 0, other / np.where(own > 0, own, 1.0), np.nan)
 
 
 def useful(response: np.ndarray, values: np.ndarray) -> tuple[int, int]:
@@ -238,19 +265,18 @@ def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
 def _entry(control: Control, row: int, latent: Latent) -> tuple[tuple[int, float], Latent]:
     """Its place, by kind and then by effect, and the latent with name and interval."""
     factor = control.factor[row]
-    correlation, low_high = control.correlation[row, factor], control.interval[row].tolist()
+    correlation, low_high = control.validation[row, factor], control.interval[row].tolist()
     if control.dead[row]:
         return (3, 0.0), replace(latent, name=f"dead {latent.dimension}", interval=latents.USUAL)
     latent = replace(latent, interval=(low_high[0], low_high[1]))
     if latent.dimension is None:
         # Those that were asked for keep their order: that of variance, or of the names.
         return (2, 0.0), latent
-    if abs(correlation) < NAMED or control.margin[row] <= 0:
-        return (1, -control.moved[row].max()), latent
+    moved = control.validation_moved[row]
+    if abs(correlation) < NAMED or control.validation_margin[row] <= 0:
+        return (1, -moved.max()), latent
     less = "less " if correlation < 0 else ""
-    return (0, -abs(control.effect[row, factor])), replace(
-        latent, name=less + control.names[factor]
-    )
+    return (0, -moved[factor]), replace(latent, name=less + control.names[factor])
 
 
 def _direction(name: str, vector: np.ndarray, rank: int) -> Latent:

@@ -26,6 +26,10 @@ USEFUL_ACCURACY = 0.75
 # up to 2.9 times that reading's error: the other pictures' errors are what all these add up to.
 RESOLUTION = 3.0
 
+# Labels that go together as much as this cannot be told apart by what moves: a smile, its cheeks
+# and an open mouth. Factors drawn independently never do.
+RELATED = 0.3
+
 # Principal components of the pixels that attributes are read from. More change no accuracy on
 # procedural faces (100 lose .01), and the solver's time goes with their square.
 COMPONENTS = 200
@@ -49,6 +53,7 @@ class Reader:
     seen: np.ndarray  # (H, W) booleans
     weights: np.ndarray  # (pixels x 3, F)
     offset: np.ndarray  # (F,)
+    related: np.ndarray  # (F, F) booleans: one thing in the data, and everything with itself
 
     def __call__(self, images_u8: ArrayLike) -> np.ndarray:
         """(..., F) float32 of uint8 (..., H, W, 3)."""
@@ -80,7 +85,7 @@ def factor_reader(
     spread = _varying(held_y.std(0), names)
     r2 = 1 - squares / spread**2
     resolution = RESOLUTION * np.sqrt(squares)
-    reader = Reader(tuple(names), r2, spread, resolution, {}, seen, weights, offset)
+    reader = Reader(tuple(names), r2, spread, resolution, {}, seen, weights, offset, _related(y))
     return _legible(reader, USEFUL_R2, "R^2", wanted)
 
 
@@ -116,8 +121,15 @@ def attribute_reader(
     sides = [(odds[held_y[:, i] == 0, i], odds[held_y[:, i] == 1, i]) for i in range(len(names))]
     accuracy = np.array([((no < 0).mean() + (yes >= 0).mean()) / 2 for no, yes in sides])
     within = np.sqrt([(no.var() + yes.var()) / 2 for no, yes in sides])
-    reader = Reader(tuple(names), accuracy, odds.std(0), within, {}, seen, weights, offset)
+    scales = odds.std(0), within
+    reader = Reader(tuple(names), accuracy, *scales, {}, seen, weights, offset, _related(y))
     return _legible(reader, USEFUL_ACCURACY, "accuracy", wanted)
+
+
+def _related(known: np.ndarray) -> np.ndarray:
+    """Of labels (N, F) that all vary."""
+    found = np.abs(np.atleast_2d(np.corrcoef(known, rowvar=False))) > RELATED
+    return np.asarray(found | np.eye(len(found), dtype=bool))
 
 
 def scikit_learn(module: str) -> ModuleType:
@@ -158,6 +170,7 @@ def _legible(reader: Reader, least: float, what: str, wanted: Sequence[str] | No
         reader.seen,
         reader.weights[:, columns],
         reader.offset[columns],
+        reader.related[np.ix_(columns, columns)],
     )
 
 

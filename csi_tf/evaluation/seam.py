@@ -2,8 +2,10 @@
 
 For each side: the mean absolute step from the last observed pixel to the first one of the hole,
 over the same of the real image; and that over the same ratio one pixel further in, because a hole
-that is smoother than the image (truncation makes it so) has no seam for that. 1 is perfect. Means
-are over all images before ratios are taken: a real image may have no step at all in some place.
+that is smoother than the image has no seam for that. 1 is perfect, of samples as they are: with
+truncation a step inside lacks the noise of two pixels and one across the edge that of one, so
+that a perfect model has more than 1, the more so the noisier the pictures. Means are over all
+images before ratios are taken: a real image may have no step at all in some place.
 """
 
 from typing import Any

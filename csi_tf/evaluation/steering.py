@@ -113,7 +113,7 @@ def traverse(
         return np.moveaxis(found.reshape(len(found), len(measured), len(values), -1), 0, 1)
 
     validation, test = moved(subject.validation, "validation"), moved(subject.test, "test")
-    scale = reader.names, reader.resolution, reader.spread
+    scale = reader.names, reader.resolution, reader.spread, reader.related
     found = control.measure(validation, test, values, *scale)
     return Traversal(reader, values, validation, test, found)
 
@@ -227,12 +227,14 @@ def joined(found: Mapping[str, Traversal]) -> tuple[Control, list[str]]:
         names=names,
         factor=np.array([columns[p][i] for p, i in zip(place, picked("factor"), strict=True)]),
         correlation=wide("correlation"),
-        validation=wide("validation"),
         margin=picked("margin"),
         interval=picked("interval"),
         effect=wide("effect"),
         moved=wide("moved"),
         outside=picked("outside"),
         dead=picked("dead"),
+        validation=wide("validation"),
+        validation_margin=picked("validation_margin"),
+        validation_moved=wide("validation_moved"),
     )
     return merged, [list(found)[p] for p in place]

@@ -158,7 +158,10 @@ def source(settings: Any, config: Config) -> tuple[str, str | None]:
 def held_out(
     dataset: str, data_dir: str | None, size: int, most: int, wanted: int
 ) -> tuple[ImageArrays, ImageArrays]:
-    """Test and validation images: two splits, or one cut in two where there is only one."""
+    """Test and validation images: two splits, or one cut in two where there is only one.
+
+    Choices are made on its first half, because training watches its first images.
+    """
     names = data.splits(dataset, data_dir)
 
     def read(split: str, limit: int | None) -> ImageArrays:
@@ -176,7 +179,7 @@ def held_out(
         )
     if half < wanted:
         logs.say(f"{dataset} holds out {len(whole)} images: {half} are reported on, not {wanted}")
-    return _rows(whole, 0, min(half, most)), _rows(whole, half, min(len(whole), half + most))
+    return _rows(whole, half, min(len(whole), half + most)), _rows(whole, 0, min(half, most))
 
 
 def _rows(arrays: ImageArrays, first: int, end: int) -> ImageArrays:

@@ -79,11 +79,15 @@ class Evidence:
     second: Number | None = None
     difference: Number | None = None
     reason: str = ""
+    masks: tuple[str, ...] = ()  # that the numbers are the mean over
 
 
 def weigh(check: Check, reports: Reports) -> Evidence:
+    quantities = [each for each in (check.first, check.second) if isinstance(each, Of)]
     try:
-        first, second, difference = _compare(check, reports)
+        _refuse_unlike(quantities, reports)
+        masks = _masks(quantities, reports)
+        first, second, difference = _compare(check, reports, masks)
     except NotMeasured as lacking:
         return Evidence(
             check.statistic, check.relation, check.by, "not measured", reason=str(lacking)
@@ -91,7 +95,8 @@ def weigh(check: Check, reports: Reports) -> Evidence:
     assert difference.low is not None
     assert difference.high is not None
     verdict = rule(difference.low, difference.high, check.relation, check.by)
-    return Evidence(check.statistic, check.relation, check.by, verdict, first, second, difference)
+    numbers = first, second, difference
+    return Evidence(check.statistic, check.relation, check.by, verdict, *numbers, masks=masks)
 
 
 def rule(low: float, high: float, relation: Literal[">", "<"], by: float = 0.0) -> Verdict:
@@ -115,10 +120,9 @@ def number(of: Of, reports: Reports) -> Number:
     return _Side(of, _report(of, reports), _masks([of], reports)).number
 
 
-def _compare(check: Check, reports: Reports) -> tuple[Number, Number, Number]:
-    quantities = [each for each in (check.first, check.second) if isinstance(each, Of)]
-    _refuse_unlike(quantities, reports)
-    masks = _masks(quantities, reports)
+def _compare(
+    check: Check, reports: Reports, masks: tuple[str, ...]
+) -> tuple[Number, Number, Number]:
     first = _Side(check.first, _report(check.first, reports), masks)
     if isinstance(check.second, Fixed):
         value = check.second.value

@@ -30,13 +30,17 @@ Written by the program from what it measured; `python run.py --mode=reproduce` m
 For each claim: what the paper says in our words, the numbers that decide it, and a verdict. A check
 **holds** if the 95% interval of the difference lies wholly on the side that is claimed, it **does
 not hold** if it lies wholly on the other, and it is **undecided** otherwise; the bounds and this
-rule were fixed in the code before the models were trained. A claim with several checks holds if all
+rule were fixed in the code before the models were measured. A claim with several checks holds if all
 of them do, and one that does not hold decides. Models that are compared have seen equally many
 images in training.
 
 Intervals are over test images, not over training seeds: each model was trained once, and another
 seed may give other numbers. Numbers in parentheses are the ends of the interval. proxy-KID is on
-features of a small classifier of our own; it cannot be compared with other KIDs.
+features of a small classifier of our own; it cannot be compared with other KIDs. Seams are of
+samples without truncation, which by itself raises them. A mutual information (MI) that is as high
+as it can be estimated says that there is at least so much, and the rest of it is counted as total
+correlation (TC). Factors are called local if they do not take up both halves of the picture.
+Baselines, and the readers that judge control, learn from the first 8,000 training images.
 """
 
 
@@ -194,6 +198,8 @@ def _claim(key: str, found: Sequence[dict[str, Any]], labels: Sequence[str]) -> 
     for label, claim in zip(labels, own, strict=True):
         for check in claim["checks"] if claim is not None else ():
             what, verdict = check["statistic"], _loud(check["verdict"])
+            if masks := check.get("masks"):
+                what += f"; mean of {', '.join(masks)}" if len(masks) > 1 else f"; {masks[0]}"
             lines.append(_line([what, label, *_cells(check), verdict]))
             if check["reason"]:
                 reasons.append(f"- Not measured with {label}: {check['reason']}.")

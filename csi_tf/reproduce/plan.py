@@ -128,6 +128,7 @@ def _job(config: Config, model: Model, training_images: int, images_before: int)
         "small": min(full, -(-SMALL_IMAGES // chosen.batch_size)),
     }[model.budget]
     shorter = min(1.0, steps / full)  # warm-ups are parts of a training
+    latent_warmup = min(chosen.latent_warmup_steps, full // 2)  # as long in one stage as in two
     settings = {
         "mode": model.stage,
         "smoke": False,
@@ -136,7 +137,7 @@ def _job(config: Config, model: Model, training_images: int, images_before: int)
         "train_steps": steps,
         "epochs": -(-steps // epoch),
         "warmup_steps": round(chosen.warmup_steps * shorter),
-        "latent_warmup_steps": round(chosen.latent_warmup_steps * shorter),
+        "latent_warmup_steps": round(latent_warmup * shorter),
         "validate_every": min(loop.validate_every, steps),
         "panel_every": loop.panel_every if model.budget != "small" else 0,
     }

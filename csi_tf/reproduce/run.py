@@ -209,7 +209,7 @@ def _evaluated(this: Reproduction) -> dict[str, Report]:
         for suffix in ("", "_clamped"):
             directory = this.place(name) / f"evaluation{suffix}"
             if (directory / reports.FILE).exists() and not _is_outdated(
-                directory, this.model(name)
+                directory, this.model(name), _sizes(this.config)
             ):
                 found[name + suffix] = Report.read(directory)
     return found
@@ -220,16 +220,15 @@ def _evaluate(
 ) -> None:
     """Without the parts that the data does not allow, such as control where nothing is known."""
     model, directory = this.model(job.name), this.place(job.name) / name
-    images = this.config.run.test_images
-    sizes: dict[str, Any] = {"images": images, "control_images": max(images // 4, FEWEST)}
+    sizes = _sizes(this.config)
     settings = Evaluation(
         str(model),
         parts=",".join(parts),
         clamped=clamped,
         data_dir=this.config.data.data_dir,
-        overwrite=_is_outdated(directory, model),
+        overwrite=_is_outdated(directory, model, sizes),
         seed=this.config.run.seed,
-        **(_SMOKE if this.config.run.smoke else sizes),
+        **sizes,
     )
     try:
         evaluate.run(settings, directory, this.directory / "cache")
@@ -245,11 +244,23 @@ def _evaluate(
     _evaluate(this, job, name, [part for part in parts if part != left[0]], clamped)
 
 
-def _is_outdated(directory: Path, model: Path) -> bool:
-    """Whether the model was trained further since it was evaluated."""
+def _sizes(config: Config) -> dict[str, Any]:
+    """How much is measured."""
+    if config.run.smoke:
+        return _SMOKE
+    images = config.run.test_images
+    return {"images": images, "control_images": max(images // 4, FEWEST)}
+
+
+def _is_outdated(directory: Path, model: Path, sizes: dict[str, Any]) -> bool:
+    """Whether the model was trained further since, or was measured on other numbers of images."""
     if not (directory / reports.FILE).exists():
         return False
-    return Report.read(directory).about.get("sha256") != files.digest(model)
+    about = Report.read(directory).about
+    before = about.get("settings", {})
+    return about.get("sha256") != files.digest(model) or any(
+        before.get(name, value) != value for name, value in sizes.items()
+    )
 
 
 def _draw(this: Reproduction) -> None:

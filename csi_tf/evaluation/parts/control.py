@@ -22,6 +22,7 @@ LOCAL = ("eyes", "mouth", "nose")
 LARGE = ("bottom_half", "bottom_quarter")  # of Figure 7
 BEST = 6  # latents that a hole is judged by
 MOVED_TOGETHER = 3  # as in Figure 4
+FEW = 3  # of fewer latents, how many act in one direction only says nothing
 
 
 def measure(subject: Subject, report: Report) -> None:
@@ -81,33 +82,48 @@ def _hole(report: Report, key: str, found: Traversal, axes: int) -> None:
     own = np.take_along_axis(changes, factor[None, :, None], axis=2)
     report.add(f"{key}/effect", own.mean(axis=(1, 2)), unit="sd", better="higher", keep=True)
     alive = ~found.control.dead[best]
+    if not alive.any():
+        return
+    factor, changes = factor[alive], changes[:, alive]
     least = found.reader.resolution / found.reader.spread
 
-    def outside(rows: np.ndarray) -> Any:
-        moved = np.sqrt(np.square(rows).mean(axis=0))
-        return np.nanmean(control.outside(moved, factor[alive], least))
+    def moved(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(np.sqrt(np.square(rows).mean(axis=0)))
 
-    if alive.any():
-        report.add(f"{key}/outside", changes[:, alive], outside, better="lower")
+    # Settled once: the most of several numbers, drawn anew with every resampling, would grow.
+    stray = control.strays(moved(changes), ~found.reader.related[factor], least)
+
+    def outside(rows: np.ndarray) -> Any:
+        return np.nanmean(control.ratio(moved(rows), factor, stray))
+
+    report.add(f"{key}/outside", changes, outside, better="lower")
 
 
 def _global(subject: Subject, report: Report, found: dict[str, Traversal], axes: int) -> None:
-    """What the best axis of each global factor does under Figure 7's holes.
+    """What one and the same move does to each global factor under Figure 7's holes.
 
-    Factors are those read under both, and each hole has its own best axes: neither what can be read
-    nor what was picked makes the difference.
+    Factors are those read under both; axis, direction and interval are those best for both holes
+    together, so neither what can be read nor what was picked makes the difference.
     """
-    large = [hole for hole in LARGE if hole in found]
+    large = {hole: found[hole] for hole in LARGE if hole in found}
     shared = set.intersection(
-        *(set(found[hole].reader.names) for hole in large), _everywhere(subject)
+        *(set(each.reader.names) for each in large.values()), _everywhere(subject)
     )
-    for hole in large if shared else ():
-        traversal, rows = found[hole], []
-        for name in sorted(shared):
-            factor = traversal.reader.names.index(name)
-            axis = int(np.abs(traversal.control.validation[:axes, factor]).argmax())
-            rows.append(traversal.changes(axis, factor)[:, factor])
-        effect = np.mean(rows, axis=0)
+    rows: dict[str, list[np.ndarray]] = {hole: [] for hole in large if shared}
+    for name in sorted(shared):
+        columns = {hole: each.reader.names.index(name) for hole, each in large.items()}
+        follows = np.mean([large[h].control.validation[:axes, f] for h, f in columns.items()], 0)
+        axis = int(np.abs(follows).argmax())
+        sign = -1.0 if follows[axis] < 0 else 1.0
+        response = np.mean(
+            [large[h].validation[axis].mean(axis=0)[:, f] for h, f in columns.items()], axis=0
+        )
+        first, last = control.useful(sign * response, large[LARGE[0]].values)
+        for hole, f in columns.items():
+            at = large[hole].test[axis, :, :, f] / large[hole].reader.spread[f]
+            rows[hole].append(sign * (at[:, last] - at[:, first]))
+    for hole, each in rows.items():
+        effect = np.mean(each, axis=0)
         report.add(f"control/global/{hole}/effect", effect, unit="sd", better="higher", keep=True)
 
 
@@ -163,16 +179,23 @@ def _latents(
     merged, holes = steering.joined(found)
     is_axis = np.array([each.dimension is not None for each in measured])
     one_sided = np.array([found[hole].one_sided(row) for row, hole in enumerate(holes)])
-    local = {hole: each for hole, each in found.items() if hole in LOCAL}
+    axes, directions = merged.steers & is_axis, merged.steers & ~is_axis
     counts = {
-        "axes/count": merged.steers & is_axis,
-        "directions/count": merged.steers & ~is_axis,
-        "one_sided": merged.steers & is_axis & one_sided,
+        "axes/count": axes.sum(),
+        "axes/factors": _factors(merged, axes),
+        "directions/count": directions.sum(),
+        "factors": _factors(merged, merged.steers),
     }
-    if local:
-        counts["axes/local_count"] = steering.joined(local)[0].steers & is_axis
-    for name, which in counts.items():
-        report.add_number(f"control/{name}", int(which.sum()))
+    if axes.sum() >= FEW:
+        counts["one_sided"] = (axes & one_sided).sum()
+    if local := {hole: each for hole, each in found.items() if hole in LOCAL}:
+        inside = steering.joined(local)[0]
+        everywhere = [inside.names.index(name) for name in _everywhere(subject) & {*inside.names}]
+        own = inside.steers & ~np.isin(inside.factor, everywhere)
+        counts["axes/local_factors"] = _factors(inside, own & is_axis)
+        counts["local_factors"] = _factors(inside, own)
+    for name, count in counts.items():
+        report.add_number(f"control/{name}", int(count))
     subject.entries = control.entries(merged, measured)
     named = {each.dimension: each.name for each in subject.entries}
     report.about["latents"] = [
@@ -181,6 +204,11 @@ def _latents(
         | _said(merged, row, holes[row], bool(one_sided[row]))
         for row, each in enumerate(measured)
     ]
+
+
+def _factors(found: Control, which: np.ndarray) -> int:
+    """How many different ones: several latents may steer the same."""
+    return len({*found.factor[which].tolist()})
 
 
 def _said(merged: Control, row: int, hole: str, one_sided: bool) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def _statistics(subject: Subject, report: Report, codes: Codes) -> None:
         found = latent_statistics.diagnostics(mean, logvar, z, draws[part], subject.train_count)
         for name in ("mi", "tc", "pd", "kl", "mmd", "mmd_floor"):
             rows.setdefault(name, []).append(float(np.asarray(found[name])))
+    # Eq. (5) cannot see more; what there is beyond is counted as total correlation.
+    report.add_number("latents/mi_ceiling", math.log(subject.train_count), unit="nats")
     above = np.subtract(rows["mmd"], rows.pop("mmd_floor"))
     rows["mmd_above_floor"] = above.tolist()
     for name, values in rows.items():
@@ -64,8 +66,9 @@ def _spread(report: Report, codes: Codes) -> None:
         return np.asarray(np.sqrt(rows[:, 0].var(0) + rows[:, 1].mean(0)))
 
     report.add("latents/aggregate_std_mean", rows, lambda r: std(r).mean())
-    report.add("latents/aggregate_std_min", rows, lambda r: std(r).min())
-    report.add("latents/aggregate_std_max", rows, lambda r: std(r).max())
+    # Resampling widens the extremes of several numbers: no interval would hold them.
+    report.add_number("latents/aggregate_std_min", float(std(rows).min()))
+    report.add_number("latents/aggregate_std_max", float(std(rows).max()))
     for dimension in range(codes.mean.shape[1]):
         column = rows[..., dimension : dimension + 1]
         report.add(f"latents/aggregate_std/{dimension}", column, lambda r: std(r)[0])

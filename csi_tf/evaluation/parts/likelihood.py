@@ -2,7 +2,8 @@
 
 Bits/dim are averaged over images, each by the values of its own hole. A shuffled z is that of the
 next image: what is lost with it is what an image's own latents say. What is lost where the reverse
-net is told that nothing is observed is what it says of the pixels below and to the right.
+net is told that nothing is observed is at most what it says of the pixels below and to the right:
+in training it hardly ever saw such a hole, so some of the loss may be its confusion.
 """
 
 import math

@@ -11,8 +11,11 @@ from csi_tf.evaluation.subject import Subject
 
 def measure(subject: Subject, report: Report) -> None:
     for name, truncation in {"1": 1.0, "none": None}.items():
-        rows = [_steps(subject, mask, truncation) for mask in subject.settings.mask_names]
-        steps = np.sum(rows, axis=0)
+        rows = {mask: _steps(subject, mask, truncation) for mask in subject.settings.mask_names}
+        for mask, steps in rows.items():
+            if not np.isnan(seam.ratio(steps)[-1]):  # else the hole has no side
+                report.add(f"seam/{mask}/{name}", steps, _ratio(-1))
+        steps = np.sum([*rows.values()], axis=0)
         sides = dict(zip((*seam.SIDES, "all"), seam.ratio(steps), strict=True))
         for i, (side, ratio) in enumerate(sides.items()):
             if not np.isnan(ratio):  # else no hole has that side
