@@ -54,15 +54,17 @@ class JaxLearner(Learner):
         if clip := self.config.optimiser.clip_norm:
             gradients = [g * jnp.minimum(1.0, clip / norm) for g in gradients]
         after = self._applied(after, self.optimiser(warming_up), variables, gradients)
-        if isinstance(self.objective, objectives.Adversarial):
-            after, terms["discriminator"] = self._discriminator_step(after, z, batch)
         finite = jnp.isfinite(share) & jnp.isfinite(norm)
+        if isinstance(self.objective, objectives.Adversarial):
+            after, terms["discriminator"], sound = self._discriminator_step(after, z, batch)
+            finite &= sound
         kept = {name: jnp.where(finite, after[name], state[name]) for name in state}
         return kept, terms | {"gradient_norm": norm, "finite": finite.astype("float32")}
 
     def _discriminator_step(
         self, state: dict[str, Any], z: Any, batch: dict[str, Any]
-    ) -> tuple[dict[str, Any], Any]:
+    ) -> tuple[dict[str, Any], Any, Any]:
+        """The state after it, its loss, and whether its gradient is finite."""
         objective = self.objective
         assert isinstance(objective, objectives.Adversarial)
         weights = objective.discriminator.trainable_variables
@@ -75,7 +77,8 @@ class JaxLearner(Learner):
         values = [state[self._name_of(weight)] for weight in weights]
         found, gradients = jax.value_and_grad(loss)(values)
         optimiser = self.optimisers["discriminator"]
-        return self._applied(state, optimiser, weights, gradients), found
+        sound = jnp.isfinite(sum(jnp.sum(jnp.square(g)) for g in gradients))
+        return self._applied(state, optimiser, weights, gradients), found, sound
 
     def _applied(
         self, state: dict[str, Any], optimiser: Any, variables: list[Any], gradients: Any

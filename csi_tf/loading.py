@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import csi_tf
 from csi_tf import checkpoints, checks, latents
 from csi_tf import model as models
@@ -41,9 +43,23 @@ def find(where: str | os.PathLike[str]) -> Path:
 
 
 def stage_one_of(path: Path) -> Path | None:
-    """The stage one that lies beside a model file of stage two."""
+    """The stage one that lies beside a model file of stage two, if that was begun from it."""
     stage_one = path.parent.parent / "stage1" / MODEL_FILE
-    return stage_one if path.parent.name == "stage2" and stage_one.is_file() else None
+    if path.parent.name != "stage2" or not stage_one.is_file():
+        return None
+    both = checkpoints.read(path)[0], checkpoints.read(stage_one)[0]
+    return stage_one if share_latents(*both) else None
+
+
+def share_latents(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> bool:
+    """Whether encoder and decoder are the same, in half precision: one may be an export."""
+    parts = tuple(f"{prefix}{part}/" for part in ("encoder", "decoder"))
+    names = [name for name in one if name.startswith(parts)]
+    return all(
+        name in other
+        and np.array_equal(np.asarray(one[name], np.float16), np.asarray(other[name], np.float16))
+        for name in names
+    )
 
 
 def load(where: str | os.PathLike[str]) -> CSIModel:

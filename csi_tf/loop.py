@@ -117,8 +117,10 @@ class Loop:
         bad = [name for name, value in terms.items() if not np.isfinite(np.asarray(value))]
         raise RunFailed(
             f"step {step} of {self.learner.stage} is not finite in {', '.join(bad)}"
-            f"{self._culprit(batch)}; the last good state is saved in {self.directory}. Lower"
-            " --learning_rate, set --clip_norm, or pass over such batches with --nan_policy=skip"
+            f"{self._culprit(batch)}; the last good state is saved. Go on with --nan_policy=skip,"
+            " which passes over such batches; or in another --run_dir, with a lower"
+            " --learning_rate or with --clip_norm, from"
+            f" --warm_start={checkpoints.latest(self.directory / 'checkpoints')}"
         )
 
     def _culprit(self, batch: Arrays) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from csi_tf import checkpoints, loading, logs, stages
+from csi_tf.checkpoints import Arrays
 from csi_tf.config import Config
 from csi_tf.learner import Learner
 from csi_tf.loading import MODEL_FILE
@@ -19,7 +20,8 @@ _SHARED = {
 
 
 def find(config: Config, directory: Path) -> Path | None:
-    """The one named, or else the newest near `directory` that fits; None if there is none."""
+    """The one named, or else of those near `directory` that fit the one that saw most images, and
+    of equals the newest; None if there is none."""
     if config.loop.stage1 is not None:
         return _named(config.loop.stage1)
     parents = {directory.parent, Path("runs")}
@@ -29,16 +31,19 @@ def find(config: Config, directory: Path) -> Path | None:
         for pattern in (f"*/{MODEL_FILE}", f"*/stage1/{MODEL_FILE}")
         for path in parent.glob(pattern)
     }
-    for path in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+    found = []
+    for path in files:
         try:
             info = checkpoints.read(path)[1]
-            fits = info["stage"] == "stage1" and _fits(config, loading.settings(path, info))
+            if info["stage"] == "stage1" and _fits(config, loading.settings(path, info)):
+                found.append((int(info["images_seen"]), path.stat().st_mtime, path))
         except (OSError, ValueError, KeyError):  # somebody else's file, or another version's
             continue
-        if fits:
-            logs.say(f"stage2: the newest stage one with these settings is {path}")
-            return path
-    return None
+    if not found:
+        return None
+    images, _, path = max(found)
+    logs.say(f"stage2: the stage one with these settings is {path}, which saw {images:,} images")
+    return path
 
 
 def start_from(learner: Learner, stage1: Path, init: str) -> int:
@@ -61,6 +66,16 @@ def start_from(learner: Learner, stage1: Path, init: str) -> int:
     copied = stages.start_stage_two(learner.model, checkpoints.import_half(weights), init)
     logs.say(f"stage2: starts from {stage1} ({len(copied)} arrays, init {init})")
     return int(info.get("images_seen", 0))
+
+
+def check_origin(state: Arrays, stage1: Path, directory: Path) -> None:
+    """ValueError if a stage two that is gone on with was begun from another stage one."""
+    theirs = {f"model/{name}": values for name, values in checkpoints.read(stage1)[0].items()}
+    if not loading.share_latents(state, theirs, "model/"):
+        raise ValueError(
+            f"{directory} was begun from another stage one than {stage1} is now: begin it anew in"
+            " another --run_dir."
+        )
 
 
 def _named(name: str) -> Path:

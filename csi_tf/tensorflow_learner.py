@@ -181,6 +181,7 @@ class TensorFlowLearner(Learner):
                 terms["discriminator"] = self.objective.discriminator_loss(z, noise) / replicas
             # The same on all replicas but for rounding, by which their weights must not part.
             gradients = context.all_reduce(SUM, tape.gradient(terms["discriminator"], weights))
+            finite &= tf.math.is_finite(tf.linalg.global_norm(gradients))
             updates.append((self.optimisers["discriminator"], weights, gradients))
         _apply_if(finite, updates)
         for variable, old in zip(moving, before, strict=True):

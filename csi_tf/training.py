@@ -18,6 +18,7 @@ from csi_tf import (
     loading,
     logs,
     noise,
+    randomness,
     stage_one,
     stages,
     warm_start,
@@ -87,8 +88,7 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     finished = directory / MODEL_FILE
     images, held_out = _images(config)
     chosen = config.optimiser
-    batches = batches_of(config, images)
-    total = batches.steps_per_epoch * chosen.epochs
+    total = batches_of(config, images).steps_per_epoch * chosen.epochs
     total = min(total, chosen.train_steps or total)
     before = checkpoints.load(directory / "checkpoints")
     if finished.exists():
@@ -100,6 +100,7 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
                 f"{directory} holds a finished model and no checkpoint to train it further from:"
                 " choose another --run_dir."
             )
+        _refuse_to_part(stage, directory)
     state, info = before or ({}, {})
     start = _done(info, config, directory, total) if before else 0
     # Where the warm-up ended is settled when a run begins, however long it becomes.
@@ -107,15 +108,18 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     fitted = replace(config, optimiser=replace(chosen, latent_warmup_steps=warmup))
     learner = learners.make(fitted, stage, len(images), total - warmup)
     count, worker = learner.workers
-    batches = replace(batches, num_shards=count, shard_index=worker)
     images_before, carried = (info.get(f"images_{name}", 0) for name in ("before", "carried"))
     if before:
+        if stage1 is not None:
+            stage_one.check_origin(state, stage1, directory)
+        _check_data(info, len(images), directory)
         learner.load(state)
         logs.say(f"{stage}: going on from step {start:,}")
     elif config.loop.warm_start is not None:
         images_before, carried = warm_start.load(learner, config.loop.warm_start)
     elif stage1 is not None:
         images_before = stage_one.start_from(learner, stage1, config.loop.stage2_init)
+    batches = batches_of(config, images, stage, carried, count, worker)
     chief = worker == 0
     records = directory if chief else directory / f"worker-{worker}"
     with (
@@ -171,8 +175,21 @@ def _images(config: Config) -> tuple[np.ndarray, np.ndarray]:
     return train, held_out
 
 
-def batches_of(config: Config, images: np.ndarray) -> Batches:
+def batches_of(
+    config: Config,
+    images: np.ndarray,
+    stage: str = "stage1",
+    carried: int = 0,
+    workers: int = 1,
+    worker: int = 0,
+) -> Batches:
+    """Images, holes and noise of a run; others in stage two, and after a warm start.
+
+    `carried` is how many images the weights it started from had seen.
+    """
     seed, size = config.run.seed, config.data.image_size
+    if stage == "stage2" or carried:
+        seed = randomness.fold(seed, stage, carried) % 2**31
     latents, draws = config.model.latent_dim, config.objective.mmd_prior_draws
     return Batches(
         images,
@@ -181,6 +198,8 @@ def batches_of(config: Config, images: np.ndarray) -> Batches:
         flip=config.data.horizontal_flip,
         mask_distribution=config.masks.mask,
         mask_convention=config.masks.mask_convention,
+        num_shards=workers,
+        shard_index=worker,
         also=lambda step, examples: noise.for_training(seed, step, examples, size, latents, draws),
     )
 
@@ -191,7 +210,7 @@ def _warmup_steps(config: Config, stage: str, total: int) -> int:
         return 0
     if config.loop.warm_start is not None:
         return 0  # the latents are in use already
-    if asked >= total:
+    if asked > total // 2:
         logs.say(f"latent_warmup_steps {asked} shortened to {total // 2}, half of all steps")
         return total // 2
     return asked
@@ -211,6 +230,28 @@ def _done(info: dict[str, Any], config: Config, directory: Path, total: int) -> 
             " for: choose another --run_dir, or more --train_steps."
         )
     return info["step"]
+
+
+def _refuse_to_part(stage: str, directory: Path) -> None:
+    """A stage two beside it has its encoder and decoder, which more steps would change."""
+    beside = directory.parent / "stage2"
+    begun = (beside / MODEL_FILE).exists() or checkpoints.latest(beside / "checkpoints") is not None
+    if stage == "stage1" and directory.name == "stage1" and begun:
+        raise ValueError(
+            f"{beside} was begun from the stage one in {directory}, so that is not trained any"
+            f" further: choose another --run_dir, or train stage two alone with --mode=stage2"
+            f" --run_dir={beside}"
+        )
+
+
+def _check_data(info: dict[str, Any], count: int, directory: Path) -> None:
+    before = info.get("training_images", count)
+    if before != count:
+        raise ValueError(
+            f"{directory} was begun with {before:,} training images, and the data set has {count:,}"
+            " now: bring back the same images to go on with it, or begin anew from its weights with"
+            f" --warm_start={directory} and another --run_dir."
+        )
 
 
 def _last_validation(directory: Path) -> dict[str, Any]:

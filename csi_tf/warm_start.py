@@ -1,5 +1,7 @@
 """Training begun with the weights of a model file, where the run it came from is not at hand."""
 
+from pathlib import Path
+
 from csi_tf import checkpoints, loading, logs
 from csi_tf import model as models
 from csi_tf.learner import Learner
@@ -8,9 +10,10 @@ from csi_tf.learner import Learner
 def load(learner: Learner, where: str) -> tuple[int, int]:
     """Copy the weights; the images seen by the stage one before it, and by this stage.
 
-    Optimisers start anew. A model file in half precision has been rounded to 11 bits.
+    Optimisers start anew. A model file in half precision has been rounded to 11 bits; a checkpoint
+    does as well.
     """
-    path = loading.find(where)
+    path = Path(where) if where.endswith(checkpoints.SUFFIX) else loading.find(where)
     weights, info = checkpoints.read(path)
     if info.get("stage") != learner.stage:
         raise ValueError(
@@ -18,6 +21,9 @@ def load(learner: Learner, where: str) -> tuple[int, int]:
             f" trained: give --warm_start a model of {learner.stage}"
         )
     named = models.exported_weights(learner.model)
+    of_model = {k.removeprefix("model/"): v for k, v in weights.items() if k.startswith("model/")}
+    if of_model:  # a checkpoint, which holds more
+        weights = {name: values for name, values in of_model.items() if name in named}
     with loading.explained(path, info):
         checkpoints.match(weights := checkpoints.import_half(weights), named)
     for name, variable in named.items():

@@ -112,7 +112,8 @@ OPTIMISER = {
     "batch_size": "Images in a training step. It also decides how sharp an MMD estimate is: with"
     " few images it pulls the latents towards zero.",
     "epochs": "Passes over the training images, at most.",
-    "train_steps": "Training steps, at most. None leaves the end to --epochs.",
+    "train_steps": "Training steps, at most. None leaves the end to --epochs. A run that is given"
+    " more goes on at the rate that the decay has at that step of the longer one.",
     "warmup_steps": "Steps in which the learning rate rises from 0; half of all steps at most.",
     "decay": "How the learning rate falls afterwards. The cosine reaches 0 at the last step.",
     "clip_norm": "Clip the gradient to this global norm.",
@@ -125,14 +126,14 @@ OPTIMISER = {
 }
 
 LOOP = {
-    "stage1": "Run, or model file, that stage two starts from. By default the newest finished stage"
-    " one with the same settings under runs/; where there is none it is trained first.",
+    "stage1": "Run, or model file, that stage two starts from. By default the stage one under"
+    " runs/ that saw most images with the same settings; where there is none it is trained first.",
     "stage2_init": "What stage two takes over of the forward net. paper: all but the weights of"
     " the conditioning maps. published, as the authors' code: those of the latents' maps too."
     " continued: the same, and the reverse net is not heard at first, so that nothing is lost.",
-    "warm_start": "Model file, or run, to take the weights of this stage from. The optimiser starts"
-    " anew, and --stage1 and --latent_warmup_steps are not needed. To go on with a run whose"
-    " checkpoints are at hand, start it again with its --run_dir instead.",
+    "warm_start": "Model file, checkpoint or run to take the weights of this stage from. The"
+    " optimiser starts anew, and --stage1 and --latent_warmup_steps are not needed. To go on with a"
+    " run whose checkpoints are at hand, start it again with its --run_dir instead.",
     "log_every": "Steps between two points of the training curves.",
     "validate_every": "Steps between two validations on held-out images.",
     "validation_images": "Held-out images to validate on, at most.",

@@ -272,7 +272,7 @@ def test_auto_takes_a_stage_one_of_any_precision_and_measures_for_itself(tmp_pat
     assert (tmp_path / "other" / "stage1").exists()
 
 
-def test_stage_two_finds_the_newest_stage_one_with_its_settings(tmp_path):
+def test_stage_two_finds_a_stage_one_with_its_settings(tmp_path):
     training.run(config(), tmp_path / "a")
     training.run(config("train"), tmp_path / "b")  # in b/stage1
     training.run(config(model={"filters": 7}), tmp_path / "c")
@@ -285,6 +285,7 @@ def test_stage_two_finds_the_newest_stage_one_with_its_settings(tmp_path):
     )
     found = tmp_path / "b" / "stage1" / training.MODEL_FILE
     assert stage_one.find(asked, tmp_path / "e") == found
+    # Of those that saw equally many images, the newest.
     os.utime(tmp_path / "a" / training.MODEL_FILE)
     assert stage_one.find(asked, tmp_path / "e") == tmp_path / "a" / training.MODEL_FILE
     assert stage_one.find(config("stage2", learning_rate=0.5), tmp_path / "e") is None

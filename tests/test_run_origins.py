@@ -1,0 +1,119 @@
+"""What a run takes over from another and what it must not: a stage one, weights, images."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+
+from csi_tf import checkpoints, loading, stage_one, training
+from csi_tf.data.pipeline import Batches
+from csi_tf.errors import RunFailed
+from csi_tf.loading import MODEL_FILE
+
+STEPS = {"train_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Both stages of one run."""
+    directory = tmp_path_factory.mktemp("run")
+    training.run(tiny.config("train", optimiser=STEPS), directory)
+    return directory
+
+
+def batches(stage="stage1", carried=0):
+    config = tiny.config(data={"horizontal_flip": True})
+    images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), np.uint8)
+    return training.batches_of(config, images, stage, carried).batch(0)
+
+
+def test_what_was_seen_before_is_not_seen_again_in_the_same_order():
+    """Nor with the same holes and noise: a warm start would repeat its first half."""
+    first = batches()
+    for other in (batches("stage2"), batches("stage1", 640), batches("stage2", 640)):
+        for name in ("image", "context_mask", "hole_noise", "posterior_noise", "prior_z"):
+            assert (np.asarray(first[name]) != np.asarray(other[name])).any(), name
+    again = batches("stage1", 640)
+    for name, values in batches("stage1", 640).items():
+        np.testing.assert_array_equal(again[name], values)
+
+
+@pytest.mark.parametrize(("total", "expected"), [(100, 40), (80, 40), (79, 39), (41, 20), (30, 15)])
+def test_a_latent_warm_up_leaves_half_of_a_short_run(total, expected):
+    """The PixelCNN would else have next to no steps where the warm-up just fits."""
+    config = tiny.config(optimiser={"latent_warmup_steps": 40})
+    assert training._warmup_steps(config, "stage1", total) == expected
+
+
+def test_a_stage_one_with_a_stage_two_is_not_trained_further(trained):
+    before = (trained / "stage1" / MODEL_FILE).read_bytes()
+    with pytest.raises(ValueError, match=r"stage2 was begun from the stage one in .*stage1"):
+        training.run(tiny.config("train", optimiser={"train_steps": 4}), trained)
+    assert (trained / "stage1" / MODEL_FILE).read_bytes() == before
+
+
+def test_a_stage_two_is_not_gone_on_with_from_another_stage_one(tmp_path, trained):
+    config = tiny.config("stage1", optimiser=STEPS)
+    other = training.train(replace(config, run=replace(config.run, seed=1)), "stage1", tmp_path)
+    longer = tiny.config("stage2", optimiser={"train_steps": 4})
+    with pytest.raises(ValueError, match="was begun from another stage one than"):
+        training.train(longer, "stage2", trained / "stage2", other)
+
+
+def test_only_its_own_stage_one_belongs_to_a_stage_two(tmp_path, trained):
+    """The folder next to it may hold another."""
+    full = trained / "stage2" / MODEL_FILE
+    assert loading.stage_one_of(full) == trained / "stage1" / MODEL_FILE
+    for name in ("stage1", "stage2"):
+        arrays, info = checkpoints.read(trained / name / MODEL_FILE)
+        if name == "stage1":
+            arrays = arrays | {"encoder/conv_0/bias": arrays["encoder/conv_0/bias"] + 1}
+        (tmp_path / name).mkdir()
+        checkpoints.write(tmp_path / name / MODEL_FILE, arrays, info)
+    assert loading.stage_one_of(tmp_path / "stage2" / MODEL_FILE) is None
+
+
+def test_of_several_stages_one_that_saw_most_is_taken(tmp_path, monkeypatch, trained):
+    """Not a trial of a few steps because it is newer."""
+    monkeypatch.chdir(tmp_path)
+    arrays, info = checkpoints.read(trained / "stage1" / MODEL_FILE)
+    for age, (name, images) in enumerate({"long": 640, "trial": 16}.items()):
+        path = tmp_path / "runs" / name / MODEL_FILE
+        path.parent.mkdir(parents=True)
+        checkpoints.write(path, arrays, info | {"images_seen": images})
+        os.utime(path, (1000 + age, 1000 + age))
+    found = stage_one.find(tiny.config("stage2", optimiser=STEPS), tmp_path / "new" / "run")
+    assert found is not None
+    assert found.parent.name == "long"
+
+
+def test_a_run_is_not_gone_on_with_on_other_images(tmp_path):
+    training.run(tiny.config(optimiser=STEPS), tmp_path)
+    checkpoint = checkpoints.latest(tmp_path / "checkpoints")
+    arrays, info = checkpoints.read(checkpoint)
+    checkpoints.write(checkpoint, arrays, info | {"training_images": 63})
+    with pytest.raises(ValueError, match="begun with 63 training images, and the data set has 64"):
+        training.run(tiny.config(optimiser={"train_steps": 4}), tmp_path)
+
+
+def test_after_a_step_that_is_not_finite_one_can_go_on(tmp_path, monkeypatch):
+    """As the error says: from the state that was saved."""
+    original = Batches.batch
+
+    def broken(self, step):
+        made = original(self, step)
+        return made | {"hole_noise": made["hole_noise"] * (np.nan if step == 1 else 1)}
+
+    monkeypatch.setattr(Batches, "batch", broken)
+    with pytest.raises(RunFailed, match=r"--warm_start=.*\.safetensors$") as failure:
+        training.run(tiny.config(), tmp_path / "first")
+    monkeypatch.setattr(Batches, "batch", original)
+    checkpoint = str(failure.value).split("--warm_start=")[1]
+    training.run(tiny.config(loop={"warm_start": checkpoint}), tmp_path / "second")
+    seen = [
+        checkpoints.read(path)[1]["images_seen"]
+        for path in (checkpoint, tmp_path / "second" / MODEL_FILE)
+    ]
+    assert seen == [8, 8 + 4 * 8]
