@@ -30,8 +30,8 @@ Written by the program from what it measured; `python run.py --mode=reproduce` m
 For each claim: what the paper says in our words, the numbers that decide it, and a verdict. A check
 **holds** if the 95% interval of the difference lies wholly on the side that is claimed, it **does
 not hold** if it lies wholly on the other, and it is **undecided** otherwise; the bounds and this
-rule were fixed in the code before the models were measured. A claim with several checks holds if all
-of them do, and one that does not hold decides. Models that are compared have seen equally many
+rule were fixed in the code before the models were measured. A claim with several checks holds if
+all of them do, and one that does not hold decides. Models that are compared have seen equally many
 images in training.
 
 Intervals are over test images, not over training seeds: each model was trained once, and another
