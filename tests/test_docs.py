@@ -96,3 +96,10 @@ def test_the_page_of_functions_is_what_the_docstrings_say():
     path = REPOSITORY / "docs" / "make_api.py"
     made = runpy.run_path(str(path))["page"]()
     assert (REPOSITORY / "docs" / "api.md").read_text() == made, "python docs/make_api.py"
+
+
+def test_numbers_of_readme_and_cards_are_those_of_the_evaluations():
+    made = runpy.run_path(str(REPOSITORY / "docs" / "make_results.py"))["pages"]()
+    assert len(made) == 3
+    for path, text in made.items():
+        assert path.read_text() == text, "python docs/make_results.py"

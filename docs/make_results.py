@@ -1,0 +1,138 @@
+"""Numbers of README and model cards, from the evaluations of the models that come along:
+python docs/make_results.py
+
+They stand between <!-- NAME --> and <!-- end of NAME -->, and a test keeps them true.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+SHIPPED = REPOSITORY / "csi_tf" / "shipped"
+NAMES = ("procedural_faces", "celeba32")
+BOXES = ("mouth", "eyes", "nose", "center", "bottom_half", "rectangle")
+SIDES = ("top", "left", "right", "bottom")
+
+# What README says of each model: words -> key of the evaluation
+RESULTS = {
+    "bits/dim of the hole `mouth`, averaged over z": "likelihood/mouth/averaged",
+    "of `center`": "likelihood/center/averaged",
+    "of `bottom_half`": "likelihood/bottom_half/averaged",
+    "what the own z is worth in `center`, bits/dim": "likelihood/center/bits_of_z",
+    "seam at the top of holes, without truncation (1 is none)": "seam/none/top",
+    **{f"at the {side}": f"seam/none/{side}" for side in SIDES[1:]},
+}
+
+# What else fills a `center`, and what is measured of it
+METHODS = {
+    "csi-tf": ("likelihood/center/averaged", "pictures/center"),
+    "linear-Gaussian conditional": (
+        "baselines/linear_gaussian/center/bits_per_dim",
+        "baselines/linear_gaussian/center",
+    ),
+    "its mean": (None, "baselines/linear_gaussian_mean/center"),
+    "nearest training face": (None, "baselines/nearest_face/center"),
+    "biharmonic": (None, "baselines/biharmonic/center"),
+    "mean of training faces": (None, "baselines/mean_fill/center"),
+}
+MEASURES = ("psnr_first", "psnr_mean_picture", "ssim_first", "proxy_kid")
+
+CARD = {
+    **{f"likelihood/{box}/averaged": f"bits/dim of the hole `{box}`, over z" for box in BOXES},
+    **{f"likelihood/{box}/bits_of_z": "of these, what the own z is worth" for box in BOXES},
+    **{
+        f"pictures/{box}/psnr_mean_picture": f"dB, PSNR of the mean of all completions, `{box}`"
+        for box in BOXES
+    },
+    **{
+        f"baselines/linear_gaussian_mean/{box}/psnr_mean_picture": "the same of the"
+        " linear-Gaussian conditional's mean"
+        for box in BOXES
+    },
+    **{
+        f"baselines/linear_gaussian/{box}/bits_per_dim": f"bits/dim of `{box}` under the"
+        " linear-Gaussian conditional"
+        for box in BOXES
+    },
+    "truncation/1/proxy_kid": "KID on features of a small classifier, all holes, truncation 1",
+    "truncation/none/proxy_kid": "the same without truncation",
+    "calibration/coverage": "how often a true value lies among the completions' values",
+    "calibration/nominal": "how often it would were they of its distribution",
+    **{f"seam/none/{side}": f"seam at the {side} of holes, without truncation" for side in SIDES},
+    "control/axes/count": "axes of z that steer a factor",
+    "control/axes/factors": "different factors that they steer",
+    "control/axes/local_factors": "of these, such as belong to a part of the face",
+    "control/mouth/correlation": "how well the best axes follow their factors under `mouth`",
+    "control/eyes/correlation": "the same under `eyes`",
+    "control/additivity": "whether axes moved together do what they do alone",
+}
+
+
+def pages() -> dict[Path, str]:
+    """README and the cards with their numbers as the evaluations have them."""
+    from csi_tf.evaluation.report import Report
+
+    found = {name: Report.read(SHIPPED / name / "stage2" / "evaluation") for name in NAMES}
+    readme = REPOSITORY / "README.md"
+    made = {readme: _put(readme.read_text(), "results", _results(found))}
+    made[readme] = _put(made[readme], "methods", _methods(found["celeba32"]))
+    for name, report in found.items():
+        card = SHIPPED / name / "README.md"
+        made[card] = _put(card.read_text(), "evaluation", _card(report))
+    return made
+
+
+def _put(text: str, name: str, lines: Iterator[str]) -> str:
+    between = re.compile(f"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    if len(between.findall(text)) != 1:
+        raise ValueError(f"there must be one <!-- {name} --> with its end")
+    body = "\n".join(lines) + "\n"
+    return between.sub(lambda marks: marks[1] + body + marks[2], text)
+
+
+def _results(reports: Any) -> Iterator[str]:
+    yield "| measure | " + " | ".join(NAMES) + " |"
+    yield "|---" * (len(NAMES) + 1) + "|"
+    for words, key in RESULTS.items():
+        yield "| " + " | ".join([words, *(_cell(reports[name], key) for name in NAMES)]) + " |"
+
+
+def _methods(report: Any) -> Iterator[str]:
+    samples = report.about["settings"]["num_samples"]
+    heads = ["`center` of celeba32", "bits/dim", "PSNR, dB", f"PSNR of the mean of {samples}"]
+    yield "| " + " | ".join([*heads, "SSIM", "KID (ours)"]) + " |"
+    yield "|---" * (len(heads) + 2) + "|"
+    for name, (bits, key) in METHODS.items():
+        cells = [_cell(report, bits), *(_cell(report, f"{key}/{each}") for each in MEASURES)]
+        yield "| " + " | ".join([name, *cells]) + " |"
+
+
+def _card(report: Any) -> Iterator[str]:
+    about = report.about
+    yield f"    {about['command']}"
+    yield ""
+    yield f"at commit {about['commit']}, seed {about['settings']['seed']}, {about['machine']}."
+    yield ""
+    yield "| measure | what | value (95% interval) |"
+    yield "|---|---|---|"
+    for key, words in CARD.items():
+        if key in report.measures:
+            yield f"| `{key}` | {words} | {_cell(report, key)} |"
+
+
+def _cell(report: Any, key: str | None) -> str:
+    from csi_tf.reproduce.tables import spoken
+
+    if key not in report.measures:
+        return "-"
+    found = report.measures[key]
+    return spoken(found.estimate, found.low, found.high)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(REPOSITORY))
+    for path, text in pages().items():
+        path.write_text(text)
