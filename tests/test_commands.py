@@ -28,7 +28,8 @@ from commanding import (
 import csi_tf
 import run
 from csi_tf import files, masks
-from csi_tf.commands import output
+from csi_tf.commands import output, traversal
+from csi_tf.latents import Latent
 
 
 def test_the_files_are_what_the_call_gives(tmp_path):
@@ -442,3 +443,16 @@ def test_a_model_that_is_damaged_is_a_failure(capsys):
     Path("trained/model.safetensors").write_bytes(b"0" * 500)
     assert main("--input=face.png", "--mask=eyes") == 1
     assert "damaged" in complaint(capsys)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["Smile", "open mouth"], ["smile", "open_mouth"]),
+        (["Smile", "smile", "x"], ["smile_0", "smile_1", "x"]),
+        (["Smile", "smile", "smile_0"], ["smile_0", "smile_1", "smile_0_2"]),
+    ],
+)
+def test_files_of_latents_are_never_one(names, expected):
+    rows = [Latent(name, np.ones(1), (-1.0, 1.0), 1) for name in names]
+    assert traversal._stems(rows) == expected

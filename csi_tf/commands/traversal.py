@@ -114,4 +114,6 @@ def _stems(rows: list[Latent]) -> list[str]:
     """Names of files, no two the same."""
     stems = [re.sub(r"[^\w.]+", "_", latent.name).casefold() for latent in rows]
     count = Counter(stems)
-    return [stem if count[stem] == 1 else f"{stem}_{i}" for i, stem in enumerate(stems)]
+    numbered = [f"{stem}_{i}" for i, stem in enumerate(stems)]
+    few = [own if count[own] == 1 else other for own, other in zip(stems, numbered, strict=True)]
+    return few if len({*few}) == len(few) else numbered  # one may be called as another's number
