@@ -94,8 +94,12 @@ _passes: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 def _one_pass(network):
     """(images, maps, noise, place) -> the draw of one pixel; compiled once for each shape."""
     if network not in _passes:
+        # What is kept must not keep the network, or neither would ever go.
+        known = weakref.ref(network)
 
         def run(images, maps, noise, place):
+            network = known()
+
             def here(x):
                 return ops.slice(
                     x, (0, place[0], place[1], 0), (images.shape[0], 1, 1, x.shape[-1])

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -302,3 +305,16 @@ def test_bad_input():
         sampling.sample(forward, images, mask, context, seed=np.array([1, 2]))
     with pytest.raises(ValueError, match="truncation is -1"):
         sampling.sample(forward, images, mask, context, truncation=-1)
+
+
+@pytest.mark.parametrize("method", sampling.METHODS)
+def test_a_network_that_is_no_longer_used_goes(method):
+    """With what was compiled for it: programs that open many models would fill the memory."""
+    network = ForwardPixelCNN(1, filters=4, mixtures=1)
+    images, mask = np.zeros((1, 6, 6, 3), "float32"), np.zeros((1, 6, 6, 1), "float32")
+    sampling.sample(network, images, mask, method=method)
+    seen = weakref.ref(network), weakref.ref(network.streams)
+    del network
+    for _ in range(2):  # the second for what the first set free
+        gc.collect()
+    assert [each() for each in seen] == [None, None]
