@@ -176,3 +176,11 @@ def test_settings_are_checked(wrong):
 def test_without_a_name_all_models_that_come_along_are_taken():
     assert Studio(model="a, b").names == ("a", "b")
     assert Studio().names[0] == "procedural_faces"
+
+
+def test_strokes_that_nothing_asks_for_give_way():
+    kept = canvas.Recent()
+    for number in range(3 * kept.MOST):
+        kept[str(number)] = number
+    assert len(kept) == kept.MOST
+    assert kept[str(3 * kept.MOST - 1)] == 3 * kept.MOST - 1

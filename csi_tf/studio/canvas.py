@@ -12,6 +12,20 @@ PAINT = (225, 29, 110, 200)  # of the hole; seen well on skin, hair and backgrou
 MOST_PIXELS = 60_000_000
 
 
+class Recent(dict[str, Any]):
+    """What editors have sent and nothing has asked for yet; the oldest gives way.
+
+    Gradio keeps a stroke until it is used, and one that the next stroke supersedes never is.
+    """
+
+    MOST = 200  # of some tens of kilobytes; ten impatient tabs have a few each
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self.MOST:
+            del self[next(iter(self))]
+
+
 def scale(size: int) -> int:
     return max(1, SIDE // size)
 

@@ -92,6 +92,7 @@ class Page:
             fixed_canvas=True,
             elem_id="editor",
         )
+        self.editor.blob_storage = canvas.Recent()
         with gr.Row(elem_id="boxes"):
             self.boxes = [
                 gr.Button(name.replace("_", " "), size="sm", min_width=60, elem_id=f"box-{name}")
