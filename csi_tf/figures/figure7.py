@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from csi_tf.figures.layout import Row, Tile, sheet, tiles
 
 CAPTION = (
-    "Latents that act on the whole face: of those that rank highest, which change both the upper and"
-    " the lower half most on other held-out faces. They are set to the values at the top while the"
-    " others are at their posterior mean. In the paper completions follow them under the large hole and not under the small one."
+    "Latents that act on the whole face: of those that rank highest, which change both the upper"
+    " and the lower half most on other held-out faces. They are set to the values at the top while"
+    " the others are at their posterior mean. In the paper completions follow them under the large"
+    " hole and not under the small one."
 )
 
 
