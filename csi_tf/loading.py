@@ -81,7 +81,7 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
         network = models.for_stage(config.model, info["stage"])
         model = CSIModel(network, config.data.image_size, name="csi")
         named = models.exported_weights(model)
-        weights = checkpoints.import_half(weights)
+        weights = models.of_use(checkpoints.import_half(weights))
         checkpoints.match(weights, named)
     for name, variable in named.items():
         variable.assign(weights[name])

@@ -1,6 +1,7 @@
 """The model of Figure 2: two streams from the context to the distribution of each missing pixel."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from csi_tf.config import ModelConfig
 from csi_tf.decoder import Decoder
 from csi_tf.encoder import Encoder
 from csi_tf.latents import Latent
-from pixel_cnn_pp import CausalConv, ForwardPixelCNN, ReversePixelCNN, checks, mixture
+from csi_tf.warmup import WarmupHead
+from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, checks, mixture
 
 # What the settings call the two forms of conditioning, in the words of the layer library.
 _FORMS = {"paper": "linear", "published": "published"}
@@ -57,9 +59,7 @@ class CSIModel(keras.layers.Layer):
             table1 = (config.latent_dim, self.size, config.encoder_filters)
             self.encoder = Encoder(*table1, name="encoder", dtype=policy)
             self.decoder = Decoder(*table1, name="decoder", dtype=policy)
-            # Stands in for the PixelCNN during --latent_warmup_steps and goes with it.
-            outputs = mixture.CHANNELS_PER_MIXTURE * config.mixtures
-            self.warmup_head = CausalConv(outputs, name="warmup_head", dtype="float32")
+            self.warmup_head = WarmupHead(config.mixtures, name="warmup_head", dtype="float32")
         if config.reverse:
             self.reverse = ReversePixelCNN(
                 features=config.reverse_features, name="reverse", **pixel_cnn
@@ -81,7 +81,7 @@ class CSIModel(keras.layers.Layer):
         if self.encoder is not None:
             self.encoder.build(maps(3), maps(1))
             self.decoder.build((None, self.config.latent_dim))
-            self.warmup_head.build(maps(self.config.encoder_filters))
+            self.warmup_head.build(maps(3), maps(self.config.encoder_filters))
             conditioning.append(maps(self.config.encoder_filters))
         if self.reverse is not None:
             self.reverse.build(maps(3), maps(1))
@@ -229,7 +229,15 @@ def named_weights(layer: keras.layers.Layer) -> dict[str, Any]:
     return named
 
 
+# Of use in training only: counters of dropout, and what a latent warm-up has in place of PixelCNNs.
+_OF_TRAINING = ("dropout_seed/", "warmup_head/")
+
+
 def exported_weights(model: CSIModel) -> dict[str, Any]:
-    """The weights that a model file holds: nothing is dropped in use, so no seeds of dropout."""
-    named = named_weights(model)
-    return {name: v for name, v in named.items() if not name.startswith("dropout_seed/")}
+    """The weights that a model file holds."""
+    return of_use(named_weights(model))
+
+
+def of_use(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those of training, which older model files have too."""
+    return {name: v for name, v in weights.items() if not name.startswith(_OF_TRAINING)}

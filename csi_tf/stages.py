@@ -45,8 +45,8 @@ def score(
 ) -> Scores:
     """Negative log-likelihood of the scored pixels, given z drawn once for each image.
 
-    While warming up, a 1x1 head on Y^z takes the PixelCNN's place. `shuffled` decodes the latents
-    of the next image of the batch instead: what is then lost is what an image's own z is worth.
+    While warming up, a head without depth takes the PixelCNN's place. `shuffled` decodes the
+    latents of the next image of the batch: what is then lost is what an image's own z is worth.
     """
     images = ops.cast(batch["image"], "float32") / 127.5 - 1.0
     mask = batch["context_mask"]
@@ -65,7 +65,10 @@ def score(
         y_z = model.decode(decoded, training=learning)
         if frozen:
             y_z = ops.stop_gradient(y_z)
-    raw = model.warmup_head(y_z) if warming_up else model.predict(images, mask, y_z, training)
+    if warming_up:
+        raw = model.warmup_head(images, y_z)
+    else:
+        raw = model.predict(images, mask, y_z, training)
     scored = ops.ones_like(mask) if stage == "stage1" else 1.0 - mask
     nats = -ops.sum(mixture.log_prob(raw, images) * scored[..., 0], axis=(1, 2))
     return Scores(nats, 3.0 * ops.sum(scored, axis=(1, 2, 3)), mean, logvar, z)

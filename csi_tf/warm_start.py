@@ -22,8 +22,7 @@ def load(learner: Learner, where: str) -> tuple[int, int]:
         )
     named = models.exported_weights(learner.model)
     of_model = {k.removeprefix("model/"): v for k, v in weights.items() if k.startswith("model/")}
-    if of_model:  # a checkpoint, which holds more
-        weights = {name: values for name, values in of_model.items() if name in named}
+    weights = models.of_use(of_model or weights)  # a checkpoint holds more
     with loading.explained(path, info):
         checkpoints.match(weights := checkpoints.import_half(weights), named)
     for name, variable in named.items():

@@ -118,8 +118,9 @@ OPTIMISER = {
     "decay": "How the learning rate falls afterwards. The cosine reaches 0 at the last step.",
     "clip_norm": "Clip the gradient to this global norm.",
     "ema": "Decay of an average of the weights to evaluate with, such as 0.999.",
-    "latent_warmup_steps": "First steps for encoder and decoder alone. They are trained with a 1x1"
-    " head in place of the PixelCNN, so that the latents are in use before it comes.",
+    "latent_warmup_steps": "First steps for encoder and decoder alone. They are trained with a head"
+    " that sees a pixel's neighbours alone in place of the PixelCNN, so that the latents are in use"
+    " before it comes.",
     "precision": "Arithmetic of the networks. Likelihood and MMD stay in float32. With auto,"
     " whichever is faster on this machine, tried out for a second when a run begins.",
     "xla": "Compile the training step with XLA. For GPUs: on a CPU it is much slower.",

@@ -24,6 +24,11 @@ def shift_right(x):
     return pad(x, left=1)[:, :, :-1]
 
 
+def shift_left(x):
+    """Every column takes the values of the column to its right; the last becomes zero."""
+    return pad(x, right=1)[:, :, 1:]
+
+
 def turn(x):
     """Rotate by 180 degrees: the raster order runs backwards, and turning twice changes nothing."""
     return ops.flip(x, axis=(1, 2))
