@@ -22,8 +22,8 @@ class WarmupHead(keras.layers.Layer):
         outputs = mixture.CHANNELS_PER_MIXTURE * mixtures
         self.last = CausalConv(outputs, name="last", dtype=self.dtype_policy)
 
-    def build(self, images_shape: Any, y_z_shape: Any) -> None:
-        self.last.build((*y_z_shape[:-1], 4 * images_shape[-1] + y_z_shape[-1]))
+    def build(self, images_pm1_shape: Any, y_z_shape: Any) -> None:
+        self.last.build((*y_z_shape[:-1], 4 * images_pm1_shape[-1] + y_z_shape[-1]))
 
     def call(self, images_pm1: Any, y_z: Any) -> Any:
         above = shifts.shift_down(images_pm1)

@@ -1,5 +1,5 @@
-"""Numbers of README and model cards, from the evaluations of the models that come along:
-python docs/make_results.py
+"""Numbers of README, model cards and docs/results.md, from the evaluations of the models that come
+along: python docs/make_results.py
 
 They stand between <!-- NAME --> and <!-- end of NAME -->, and a test keeps them true.
 """
@@ -71,14 +71,22 @@ CARD = {
 }
 
 
+# Aims, set before anything was trained
+OWN_Z, ENTRIES, LOCAL = 0.05, 6, 3
+SEAM = (0.9, 1.1)
+BASELINES = ("linear_gaussian", "linear_gaussian_mean", "nearest_face", "biharmonic", "mean_fill")
+
+
 def pages() -> dict[Path, str]:
-    """README and the cards with their numbers as the evaluations have them."""
+    """README, cards and results with their numbers as the evaluations have them."""
     from csi_tf.evaluation.report import Report
 
     found = {name: Report.read(SHIPPED / name / "stage2" / "evaluation") for name in NAMES}
     readme = REPOSITORY / "README.md"
     made = {readme: _put(readme.read_text(), "results", _results(found))}
     made[readme] = _put(made[readme], "methods", _methods(found["celeba32"]))
+    results = REPOSITORY / "docs" / "results.md"
+    made[results] = _put(results.read_text(), "aims", _aims(found))
     for name, report in found.items():
         card = SHIPPED / name / "README.md"
         made[card] = _put(card.read_text(), "evaluation", _card(report))
@@ -121,6 +129,84 @@ def _card(report: Any) -> Iterator[str]:
     for key, words in CARD.items():
         if key in report.measures:
             yield f"| `{key}` | {words} | {_cell(report, key)} |"
+
+
+def _aims(reports: Any) -> Iterator[str]:
+    yield "| aim | " + " | ".join(NAMES) + " |"
+    yield "|---" * (len(NAMES) + 1) + "|"
+    for words, judge in AIMS.items():
+        cells = [judge(name, report) for name, report in reports.items()]
+        yield "| " + " | ".join([words, *cells]) + " |"
+
+
+def _own_z(name: str, report: Any) -> str:
+    from csi_tf import logs
+
+    kept = logs.read_metrics(SHIPPED / name / "stage1")
+    worth = [line["validation/bits_of_z"] for line in kept if "validation/bits_of_z" in line][-1]
+    return _verdict(worth >= OWN_Z, f"{worth:.3f}")
+
+
+def _entries(name: str, report: Any) -> str:
+    if "control/local_factors" not in report.measures:
+        return "-"
+    count, local, axes, axes_local = (
+        int(report.measures[f"control/{key}"].estimate)
+        for key in ("factors", "local_factors", "axes/factors", "axes/local_factors")
+    )
+    said = f"{count}, {local} of them local; plain axes steer {axes}, {axes_local} of them local"
+    return _verdict(count >= ENTRIES and local >= LOCAL, said)
+
+
+def _seams(name: str, report: Any) -> str:
+    sides = {side: report.measures[f"seam/none/{side}"].estimate for side in SIDES}
+    said = ", ".join(f"{side} {value:.2f}" for side, value in sides.items())
+    return _verdict(all(SEAM[0] <= value <= SEAM[1] for value in sides.values()), said)
+
+
+def _against(
+    ours: str, theirs: tuple[str, ...], better: str, masks: tuple[str, ...] = BOXES[:-1]
+) -> Any:
+    """In every box; said as means over them."""
+
+    def judge(name: str, report: Any) -> str:
+        own = [report.measures.get(ours.format(box)) for box in masks]
+        other = [[report.measures.get(key.format(box)) for key in theirs] for box in masks]
+        if None in own or any(None in each for each in other):
+            return "-"
+        best = max if better == "higher" else min
+        a = [each.estimate for each in own]
+        b = [best(one.estimate for one in each) for each in other]
+        wins = [(x > y) if better == "higher" else (x < y) for x, y in zip(a, b, strict=True)]
+        lost = [box for box, won in zip(masks, wins, strict=True) if not won]
+        said = f"{sum(a) / len(a):.3g} against {sum(b) / len(b):.3g}, mean of {len(masks)} boxes"
+        return _verdict(not lost, said + (f"; not in {', '.join(lost)}" if lost else ""))
+
+    return judge
+
+
+def _verdict(met: bool, said: str) -> str:
+    return f"{'met' if met else '**missed**'}: {said}"
+
+
+AIMS = {
+    f"own z saves {OWN_Z} bits/dim or more over a shuffled one, stage one": _own_z,
+    f"entries of `latents.json` steer {ENTRIES} factors or more, {LOCAL} of them local": _entries,
+    f"seam without truncation from {SEAM[0]} to {SEAM[1]} on every side": _seams,
+    "bits/dim of every box below the linear-Gaussian conditional's": _against(
+        "likelihood/{}/averaged", ("baselines/linear_gaussian/{}/bits_per_dim",), "lower"
+    ),
+    "PSNR of the mean of 16 completions at least that conditional mean's": _against(
+        "pictures/{}/psnr_mean_picture",
+        ("baselines/linear_gaussian_mean/{}/psnr_mean_picture",),
+        "higher",
+    ),
+    "proxy-KID of single completions below every baseline's": _against(
+        "pictures/{}/proxy_kid",
+        tuple(f"baselines/{name}/{{}}/proxy_kid" for name in BASELINES),
+        "lower",
+    ),
+}
 
 
 def _cell(report: Any, key: str | None) -> str:

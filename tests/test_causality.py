@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from csi_tf.warmup import WarmupHead
 from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, convolutions
 
 SIDE = 8
@@ -145,3 +146,13 @@ def test_the_check_notices_a_leak(monkeypatch):
     network = ForwardPixelCNN(blocks=1, filters=6, mixtures=1)
     (seen,) = jacobian(network, random_image())
     assert (seen[np.triu(np.ones((PIXELS, PIXELS), bool))] > 0).any()
+
+
+def test_the_head_of_the_latent_warm_up_sees_four_neighbours_and_its_own_map():
+    of_image, of_map = jacobian(WarmupHead(mixtures=1), random_image(), maps(3))
+    assert ((of_map > 0) == np.eye(PIXELS, dtype=bool)).all()
+    for pixel in range(PIXELS):
+        row, column = divmod(pixel, SIDE)
+        before = [(row, column - 1), *((row - 1, column + i) for i in (-1, 0, 1))]
+        expected = {i * SIDE + j for i, j in before if i >= 0 and 0 <= j < SIDE}
+        assert {*np.flatnonzero(of_image[pixel]).tolist()} == expected

@@ -46,6 +46,15 @@ def test_a_loaded_model_computes_what_the_exported_one_does(tmp_path, stage):
     assert loaded.named_latents == ()
 
 
+def test_files_of_before_hold_the_head_of_a_warm_up(tmp_path):
+    export(tmp_path / "model.safetensors")
+    weights, info = checkpoints.read(tmp_path / "model.safetensors")
+    assert not any("warmup" in name for name in weights)
+    weights["warmup_head/kernel"] = np.zeros((1, 1, 2, 20), "float32")
+    checkpoints.write(tmp_path / "model.safetensors", weights, info)
+    assert csi_tf.load(tmp_path).config == tiny.config("train").model
+
+
 def test_names_of_latents_come_with_the_model(tmp_path):
     export(tmp_path / "model.safetensors")
     entry = {"name": "smile", "dimension": 3, "interval": [-2, 2], "rank": 1}

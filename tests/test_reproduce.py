@@ -128,13 +128,20 @@ def test_only_names_models(only):
 
 @pytest.mark.parametrize(
     "setting",
-    [{"objective": "vae"}, {"reverse": False}, {"mask": "eyes"}, {"mmd_weight": 1e5}],
+    [{"objective": "vae"}, {"reverse": False}, {"mask": "eyes"}, {"estimator": "published"}],
     ids=str,
 )
 def test_what_models_differ_in_cannot_be_asked_for(setting):
     (name,) = setting
     with pytest.raises(ValueError, match=f"differ in {name}"):
         jobs(plan.changed(asked(), setting))
+
+
+def test_models_have_the_weight_that_claims_are_about():
+    found = jobs(plan.changed(asked(), {"mmd_weight": 2e5}))
+    other = {"small_mmd_1e5": 1e5, "small_mmd_5e5": 5e5, "small_mmd_5e6": 5e6}
+    for name, job in found.items():
+        assert job.config.objective.mmd_weight == other.get(name, 2e6)
 
 
 def test_a_run_that_was_trained_can_be_gone_on_with():
