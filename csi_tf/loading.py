@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 import csi_tf
-from csi_tf import checkpoints, checks, latents
+from csi_tf import checkpoints, checks, files, latents
 from csi_tf import model as models
 from csi_tf.config import Config
 from csi_tf.model import CSIModel
 
 MODEL_FILE = "model.safetensors"
 SHIPPED = Path(csi_tf.__file__).parent / "shipped"  # a folder for each, laid out as a run's
+HASHES = "SHA256SUMS"  # of the model files that come along, as sha256sum writes and checks them
 
 
 def find(where: str | os.PathLike[str]) -> Path:
@@ -68,6 +69,7 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
     A latents.json beside the file gives its latents names.
     """
     path = find(where)
+    _check_shipped(path)
     weights, info = checkpoints.read(path)
     if "config" not in info or "stage" not in info:
         raise ValueError(f"{path} is a checkpoint of something else than a model of csi-tf.")
@@ -87,6 +89,20 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
         variable.assign(weights[name])
     model.named_latents = latents.beside(path, network.latent_dim)
     return model
+
+
+def _check_shipped(path: Path) -> None:
+    """ValueError if a model file that comes along is not the one that was measured."""
+    shipped = SHIPPED.resolve()
+    if not path.resolve().is_relative_to(shipped):
+        return
+    lines = (SHIPPED / HASHES).read_text().splitlines()
+    hashes = {name: digest for digest, name in (line.split() for line in lines)}
+    if hashes.get(path.resolve().relative_to(shipped).as_posix()) != files.digest(path):
+        raise ValueError(
+            f"{path} is damaged, or not the model that came with csi-tf {csi_tf.__version__}:"
+            " install csi-tf anew, or load your own from another directory."
+        )
 
 
 def settings(path: Path, info: Mapping[str, Any]) -> Config:

@@ -48,6 +48,21 @@ def test_each_has_a_card_that_its_files_bear_out(name):
         assert (folder(name) / stage / "curves.png").stat().st_size > 10_000
 
 
+def test_a_damaged_model_is_not_loaded(tmp_path, monkeypatch):
+    """Hashes are checked at every load, so those of the files are the ones written down."""
+    for name in NAMES:
+        for stage in ("stage1", "stage2"):
+            csi_tf.load(folder(name) / stage)
+    broken = tmp_path / "procedural_faces" / "stage1" / loading.MODEL_FILE
+    broken.parent.mkdir(parents=True)
+    (tmp_path / loading.HASHES).write_text((loading.SHIPPED / loading.HASHES).read_text())
+    whole = (folder("procedural_faces") / "stage1" / loading.MODEL_FILE).read_bytes()
+    broken.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    monkeypatch.setattr(loading, "SHIPPED", tmp_path)
+    with pytest.raises(ValueError, match=r"stage1/model.safetensors is damaged"):
+        csi_tf.load(broken)
+
+
 def evaluation(name):
     return Report.read(folder(name) / "stage2" / "evaluation")
 
