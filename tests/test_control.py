@@ -409,6 +409,13 @@ def test_two_latents_of_one_factor_have_two_names():
     assert [(each.name, each.dimension) for each in named] == [("smile", 1), ("smile 2", 0)]
 
 
+def test_the_best_of_every_factor_comes_before_the_second_best_of_any():
+    readings = np.concatenate([ramps([1.0, 0]), ramps([-3.0, 0]), ramps([0, 0.5])])
+    made = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.ones(2))
+    named = [(each.name, each.dimension) for each in control.entries(made, control.axes(3))]
+    assert named == [("less a", 1), ("b", 2), ("a", 0)]
+
+
 def test_regression_directions_undo_a_turn_and_come_after_the_axes(tmp_path, reader):
     """A mixed model has no axis for the smile; a direction beyond the paper has it."""
     z = np.random.default_rng(0).normal(size=(2000, 4))

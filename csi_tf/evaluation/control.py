@@ -8,6 +8,7 @@ cheeks among attributes, do not count as others of each other.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -238,8 +239,9 @@ def regression_directions(
 def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
     """What to write into latents.json, `measured` being the latents of the rows.
 
-    Axes come first: called after their factor, most effect first ("less" where it falls as the
-    latent rises), then those that have none. Directions follow under their own names, dead ones
+    Axes come first: called after their factor ("less" where it falls as the latent rises), the best
+    of every factor before the second best of any, most effect first; then those that have none.
+    Directions follow under their own names, dead ones
     left out; then the dead axes, called so.
     """
     if len(measured) != len(control.dead):
@@ -253,8 +255,15 @@ def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
         if latent.dimension is not None or not control.dead[row]
     ]
     found.sort(key=lambda each: each[0])
+    before: Counter[str] = Counter()  # of each name, "less" or not
+    place = []
+    for (kind, _), latent in found:
+        factor = latent.name.removeprefix("less ")
+        place.append((kind, before[factor]))
+        before[factor] += 1
     ranked: list[Latent] = []
-    for rank, (_, latent) in enumerate(found, 1):
+    for rank, i in enumerate(sorted(range(len(found)), key=place.__getitem__), 1):
+        latent = found[i][1]
         taken = {each.name for each in ranked}
         several = (latent.name, *(f"{latent.name} {n}" for n in range(2, len(found) + 1)))
         name = next(each for each in several if each not in taken)
