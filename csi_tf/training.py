@@ -209,7 +209,8 @@ def _warmup_steps(config: Config, stage: str, total: int) -> int:
     if not stages.uses_latents(config.model, stage) or not asked:
         return 0
     if config.loop.warm_start is not None:
-        return 0  # the latents are in use already
+        logs.say(f"latent_warmup_steps {asked} left out: a warm start has latents in use already")
+        return 0
     if asked > total // 2:
         logs.say(f"latent_warmup_steps {asked} shortened to {total // 2}, half of all steps")
         return total // 2

@@ -160,8 +160,11 @@ def test_spread_of_the_aggregate_posterior():
     # Means of 4,000 rows
     np.testing.assert_allclose(spread, [1, 1, 1.01**0.5], atol=0.03)
     assert report.measures["latents/active_units"].estimate == 2
+    mean = report.measures["latents/aggregate_std_mean"]
+    assert mean.low <= mean.estimate <= mean.high
     shrunk = report.measures["latents/aggregate_std_min"]
-    assert shrunk.low <= shrunk.estimate <= shrunk.high
+    assert shrunk.estimate == min(spread)
+    assert shrunk.low is None and shrunk.high is None  # an extreme has none
 
 
 def test_disentanglement_tells_axes_from_noise():

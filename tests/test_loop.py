@@ -241,7 +241,7 @@ def precision(path):
 
 def test_auto_precision_is_measured_once_for_a_directory(tmp_path, measured):
     training.run(config("train", precision="auto"), tmp_path)
-    training.run(config("train", 9, precision="auto"), tmp_path)
+    training.run(config("stage2", 9, precision="auto"), tmp_path / "stage2")
     for stage in ("stage1", "stage2"):
         assert precision(tmp_path / stage / training.MODEL_FILE) == "float32"
     assert len(measured) == 2
@@ -250,7 +250,7 @@ def test_auto_precision_is_measured_once_for_a_directory(tmp_path, measured):
     (tmp_path / "stage1").rename(half / "stage1")
     for file in (half / "stage1/checkpoints").iterdir():
         file.unlink()
-    training.run(config("train", 9, precision="auto"), half)
+    training.run(config("train", precision="auto"), half)
     assert len(measured) == 2
     assert precision(half / "stage2" / training.MODEL_FILE) == "float32"
 
