@@ -153,7 +153,7 @@ class OptimiserConfig(CheckedSettings):
 @dataclass(frozen=True)
 class LoopConfig(CheckedSettings):
     stage1: str | None = None
-    stage2_init: Literal["paper", "published", "continued"] = "paper"
+    stage2_init: Literal["paper", "published", "continued", "mirrored"] = "paper"
     log_every: int = 50
     validate_every: int = 1000
     validation_images: int = 512

@@ -120,8 +120,12 @@ def start_stage_two(model: CSIModel, weights: dict[str, Any], init: str) -> list
 
     "paper": encoder, decoder and the filters W of the forward net; U, V and the reverse net fresh.
     "published": V as well. "continued": V as well, and U zero, so that stage two begins with the
-    distribution stage one ended with.
+    distribution stage one ended with. "mirrored": as continued, and the reverse net begins as the
+    forward net of stage one, which it is when the picture is turned round.
     """
+    continued = init in ("continued", "mirrored")
+    if init == "mirrored":
+        weights = weights | _mirrored(weights)
     copied = []
     for name, variable in named_weights(model).items():
         conditioning = "/conditioning_" in name
@@ -131,13 +135,30 @@ def start_stage_two(model: CSIModel, weights: dict[str, Any], init: str) -> list
             value = weights[name]
             if value.shape != tuple(variable.shape):
                 # One 1x1 on all maps: those of Y^r come last, and stage one has no rows for them.
-                fresh = np.asarray(variable)[:, :, value.shape[2] :] * (init != "continued")
+                fresh = np.asarray(variable)[:, :, value.shape[2] :] * (not continued)
                 value = np.concatenate([value, fresh], axis=2)
             variable.assign(value)
             copied.append(name)
-        elif conditioning and init == "continued" and not _is_direction(name, model):
+        elif conditioning and continued and not _is_direction(name, model):
             variable.assign(np.zeros(variable.shape))
     return copied
+
+
+def _mirrored(weights: dict[str, Any]) -> dict[str, Any]:
+    """Weights of the forward net for the reverse net, which ends in features of its own.
+
+    Where the forward net is told of the edge of the picture by a channel of ones, the reverse net
+    has one of the observed pixels: a hole is to it what lies outside. Its own ones begin unused.
+    """
+    found = {}
+    for name, value in weights.items():
+        prefix, rest = "forward/streams/", name.removeprefix("forward/streams/")
+        if not name.startswith(prefix) or "/conditioning_" in name or rest.startswith("last/"):
+            continue
+        if rest.startswith("first_") and rest.endswith("/kernel"):
+            value = np.concatenate([value, np.zeros_like(value[:, :, :1])], axis=2)
+        found["reverse/streams/" + rest] = value
+    return found
 
 
 def _is_direction(name: str, model: CSIModel) -> bool:

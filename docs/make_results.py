@@ -1,5 +1,5 @@
 """Numbers of README, model cards and docs/results.md, from the evaluations of the models that come
-along: python docs/make_results.py
+along and from the reproductions in docs/ledger: python docs/make_results.py
 
 They stand between <!-- NAME --> and <!-- end of NAME -->, and a test keeps them true.
 """
@@ -87,6 +87,7 @@ def pages() -> dict[Path, str]:
     made[readme] = _put(made[readme], "methods", _methods(found["celeba32"]))
     results = REPOSITORY / "docs" / "results.md"
     made[results] = _put(results.read_text(), "aims", _aims(found))
+    made[results] = _put(made[results], "ledger", _ledger())
     for name, report in found.items():
         card = SHIPPED / name / "README.md"
         made[card] = _put(card.read_text(), "evaluation", _card(report))
@@ -137,6 +138,14 @@ def _aims(reports: Any) -> Iterator[str]:
     for words, judge in AIMS.items():
         cells = [judge(name, report) for name, report in reports.items()]
         yield "| " + " | ".join([words, *cells]) + " |"
+
+
+def _ledger() -> Iterator[str]:
+    """As --mode=ledger writes it, a chapter of this page."""
+    from csi_tf.reproduce import ledger
+
+    claims = sorted((REPOSITORY / "docs" / "ledger").glob(f"*/{ledger.CLAIMS}"))
+    yield re.sub("^#", "##", ledger.page([ledger.read(path) for path in claims]), flags=re.M)
 
 
 def _own_z(name: str, report: Any) -> str:

@@ -131,7 +131,8 @@ LOOP = {
     " runs/ that saw most images with the same settings; where there is none it is trained first.",
     "stage2_init": "What stage two takes over of the forward net. paper: all but the weights of"
     " the conditioning maps. published, as the authors' code: those of the latents' maps too."
-    " continued: the same, and the reverse net is not heard at first, so that nothing is lost.",
+    " continued: the same, and the reverse net is not heard at first, so that nothing is lost."
+    " mirrored: as continued, and the reverse net begins as stage one's forward net turned round.",
     "warm_start": "Model file, checkpoint or run to take the weights of this stage from. The"
     " optimiser starts anew, and --stage1 and --latent_warmup_steps are not needed. To go on with a"
     " run whose checkpoints are at hand, start it again with its --run_dir instead.",

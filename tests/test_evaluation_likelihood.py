@@ -164,7 +164,7 @@ def test_spread_of_the_aggregate_posterior():
     assert mean.low <= mean.estimate <= mean.high
     shrunk = report.measures["latents/aggregate_std_min"]
     assert shrunk.estimate == min(spread)
-    assert shrunk.low is None and shrunk.high is None  # an extreme has none
+    assert (shrunk.low, shrunk.high) == (None, None)  # an extreme has no interval
 
 
 def test_disentanglement_tells_axes_from_noise():

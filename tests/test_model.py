@@ -127,7 +127,8 @@ def test_stage_two_leaves_encoder_and_decoder_bitwise_unchanged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("init", "v_is_copied"), [("paper", False), ("published", True), ("continued", True)]
+    ("init", "v_is_copied"),
+    [("paper", False), ("published", True), ("continued", True), ("mirrored", True)],
 )
 @pytest.mark.parametrize("conditioning", ["paper", "published"])
 def test_stage_two_starts_from_stage_one(init, v_is_copied, conditioning):
@@ -156,7 +157,7 @@ def test_continued_stage_two_begins_with_the_distribution_stage_one_ended_with(w
     def nats(model):
         return np.asarray(stages.score(model, "stage2", tensors, training=False).nats)
 
-    for init, same in (("continued", True), ("published", False)):
+    for init, same in (("continued", True), ("mirrored", True), ("published", False)):
         two = models.make(config, 16, seed=2)
         stages.start_stage_two(two, weights, init)
         # The sum of nothing and V * Y^z may be rounded otherwise than V * Y^z alone.
@@ -171,6 +172,36 @@ def test_continued_stage_two_begins_with_the_distribution_stage_one_ended_with(w
     u = [v for v in u if not weight_norm or v.path.endswith("gain")]
     assert u
     assert all(np.abs(g).max() > 0 for g in tape.gradient(share, u))
+
+
+@pytest.mark.parametrize("weight_norm", [False, True])
+def test_a_mirrored_reverse_net_is_the_forward_net_of_the_picture_turned_round(weight_norm):
+    """Up to its last layer, with all observed and no latents heard."""
+    config = ModelConfig(**tiny.MODEL | {"conditioning": "paper", "weight_norm": weight_norm})
+    one = models.make(models.for_stage(config, "stage1"), 16, seed=1)
+    two = models.make(config, 16, seed=2)
+    for name, variable in models.named_weights(one).items():
+        if "/conditioning_" in name and not name.endswith("kernel" if weight_norm else "gain"):
+            variable.assign(np.zeros(variable.shape))
+    weights = {name: np.asarray(v) for name, v in models.named_weights(one).items()}
+    stages.start_stage_two(two, weights, "mirrored")
+    # Features before the last 1x1, seen through one and the same
+    features = 9
+    last = np.random.default_rng(0).normal(size=(1, 1, config.filters, features)).astype("f4")
+    streams = {"forward": one.forward.streams, "reverse": two.reverse.streams}
+    found = {}
+    for name, each in streams.items():
+        each.last = lambda h: np.einsum("bhwc,cf->bhwf", np.asarray(h), last[0, 0])
+        x = batch()["image"].astype("f4") / 127.5 - 1
+        ones = np.ones_like(x[..., :1])
+        if name == "forward":
+            y_z = np.zeros((len(x), 16, 16, config.encoder_filters), "f4")
+            found[name] = one.forward(x[:, ::-1, ::-1], (y_z,))
+        else:
+            found[name] = two.reverse(x, ones)[:, ::-1, ::-1]
+    np.testing.assert_allclose(found["reverse"], found["forward"], atol=1e-5)
+    # A hole is to it what lies outside the picture: nothing is said of it.
+    assert not np.asarray(two.reverse.streams.first_down.kernel)[:, :, 4].any()
 
 
 def test_shuffled_latents_change_the_score_only_through_the_decoder():

@@ -103,7 +103,7 @@ def run(settings: Ledger, directory: Path) -> None:
 
 
 def write(claims: Sequence[Path], output: Path) -> None:
-    files.write(output, page([_read(path) for path in claims]).encode())
+    files.write(output, page([read(path) for path in claims]).encode())
 
 
 def page(found: Sequence[dict[str, Any]]) -> str:
@@ -117,7 +117,7 @@ def page(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     with files.explained(f"cannot read {path}"):
         text = path.read_text("utf-8")
     try:
