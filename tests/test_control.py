@@ -18,6 +18,7 @@ from csi_tf.evaluation import control, regressors
 MOUTH = masks.named("mouth", 32)
 SET = ("smile", "mouth_opening", "beard")
 VALUES = np.linspace(-4, 4, 9)
+WIDE = 10.0  # standard deviation of factors that a slope of 1 moves by 8
 LABELS = tuple(attribute.name for attribute in faces.ATTRIBUTES)
 # At the end of a slider factors stay at theirs: values beyond -2 and 2 are ties.
 CLIPPED = scipy.stats.spearmanr(VALUES, np.clip(VALUES, -2, 2)).statistic
@@ -258,7 +259,7 @@ def test_factors_drawn_independently_are_not_related(reader):
 def test_the_next_best_counts_in_either_direction():
     noise = np.random.default_rng(1).normal(size=(1, 40, 9, 3))
     readings = ramps([1.0, 0.0, -1.0], 40) + [0.1, 1.0, 4.0] * noise
-    args = VALUES, "abc", np.zeros(3), np.ones(3)
+    args = VALUES, "abc", np.zeros(3), np.full(3, WIDE)
     found = control.measure(readings, readings, *args)
     by_hand = [
         np.mean([scipy.stats.spearmanr(VALUES, one).statistic for one in readings[0, :, :, f]])
@@ -277,15 +278,23 @@ def test_the_next_best_counts_in_either_direction():
 def test_of_two_factors_ordered_equally_well_the_one_that_moves_more_is_meant():
     for slopes, meant in (([1.0, 2.0], 1), ([2.0, 1.0], 0), ([2.0, -5.0], 1)):
         readings = ramps(slopes)
-        found = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.ones(2))
+        found = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.full(2, WIDE))
         assert found.factor[0] == meant
         assert found.margin[0] == 0
     # One swap in one picture is no reason to prefer what hardly moves: .997 against 1.
     readings = ramps([0.1, 2.0])
     readings[0, 0, 4:6, 1] = readings[0, 0, 5:3:-1, 1]
-    found = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.ones(2))
+    found = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.full(2, WIDE))
     assert found.factor[0] == 1
     assert -0.01 < found.margin[0] < 0
+
+
+def test_nothing_is_called_after_what_moves_further_than_it_ever_does_in_the_data():
+    for slopes, meant in (([1.0, 5.1], 0), ([1.0, 4.9], 1)):
+        readings = ramps(slopes)
+        found = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.full(2, WIDE))
+        assert found.factor[0] == meant
+        assert found.margin[0] == 0  # it counts as another's movement all the same
 
 
 def test_chance_pairs_do_not_win():
@@ -396,7 +405,7 @@ def test_latents_without_a_factor_keep_their_number(found):
 def test_names_and_ranks_are_settled_on_validation_pictures():
     chosen, reported = np.concatenate([ramps([1.0, 0]), ramps([2.0, 0])]), ramps([-3.0, 0])
     reported = np.concatenate([reported, reported / 10])
-    found = control.measure(chosen, reported, VALUES, "ab", np.zeros(2), np.ones(2))
+    found = control.measure(chosen, reported, VALUES, "ab", np.zeros(2), np.full(2, WIDE))
     named = control.entries(found, control.axes(2))
     assert [(each.name, each.dimension) for each in named] == [("a", 1), ("a 2", 0)]
     assert found.own.max() < -0.99  # but what is reported is what they do elsewhere
@@ -411,7 +420,7 @@ def test_two_latents_of_one_factor_have_two_names():
 
 def test_the_best_of_every_factor_comes_before_the_second_best_of_any():
     readings = np.concatenate([ramps([1.0, 0]), ramps([-3.0, 0]), ramps([0, 0.5])])
-    made = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.ones(2))
+    made = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.full(2, WIDE))
     named = [(each.name, each.dimension) for each in control.entries(made, control.axes(3))]
     assert named == [("less a", 1), ("b", 2), ("a", 0)]
 

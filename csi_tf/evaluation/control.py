@@ -27,6 +27,10 @@ NAMED = 0.5
 CHANCE = 3.0
 # A latent steers a factor that it orders this well, and so many times better than any other.
 STEERS, AHEAD = 0.7, 1.5
+# Standard deviations of the data that a factor can be moved by: the whole range of a uniform one is
+# 3.5 of them. What seems to move further is a linear reader led astray, say by a skin that is
+# darker in the hole than around it, and nothing is called after it.
+WIDEST = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +111,8 @@ def measure(
     # Completions are drawn, so readings move with any latent, but at random.
     dead = (np.abs(chosen) <= CHANCE / _comparisons(seen) ** 0.5).all(axis=1)
     # To two digits, and of equals the one that moves most
-    order = np.lexsort((np.ptp(response, axis=1) / unit, np.abs(chosen).round(2)), axis=1)
+    reach = np.ptp(response, axis=1) / unit
+    order = np.lexsort((reach, np.abs(chosen).round(2), reach <= WIDEST), axis=1)
     rows, factor = np.arange(len(seen)), order[:, -1]
     sign = np.where(chosen[rows, factor] < 0, -1.0, 1.0)
     ends = np.array([useful(sign[i] * response[i, :, factor[i]], at) for i in rows])
