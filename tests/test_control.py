@@ -488,3 +488,12 @@ def test_mistakes():
         control.regression_directions(np.eye(4)[:, :2], np.ones((4, 1)), ["smile"])
     with pytest.raises(ValueError, match="a count up to D"):
         control.principal_directions(np.eye(3), 4)
+
+
+def test_what_moves_little_else_comes_before_what_moves_more_and_much_else():
+    readings = np.concatenate([ramps([3.0, 0]), ramps([0, 1.0])])
+    readings[0, :, :, 1] = readings[0, :, ::-1, 0] / 3  # in all but the amount
+    readings[0, :, 3:6, 1] = readings[0, :, 5:2:-1, 1]
+    made = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.full(2, WIDE))
+    named = [(each.name, each.dimension) for each in control.entries(made, control.axes(2))]
+    assert named == [("b", 1), ("a", 0)]

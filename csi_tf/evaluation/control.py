@@ -245,7 +245,8 @@ def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
     """What to write into latents.json, `measured` being the latents of the rows.
 
     Axes come first: called after their factor ("less" where it falls as the latent rises), the best
-    of every factor before the second best of any, most effect first; then those that have none.
+    of every factor before the second best of any, those that move little else before those that
+    do, most effect first; then those that have none.
     Directions follow under their own names, dead ones
     left out; then the dead axes, called so.
     """
@@ -262,9 +263,9 @@ def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
     found.sort(key=lambda each: each[0])
     before: Counter[str] = Counter()  # of each name, "less" or not
     place = []
-    for (kind, _), latent in found:
+    for (kind, muddled, _), latent in found:
         factor = latent.name.removeprefix("less ")
-        place.append((kind, before[factor]))
+        place.append((kind, before[factor], muddled))
         before[factor] += 1
     ranked: list[Latent] = []
     for rank, i in enumerate(sorted(range(len(found)), key=place.__getitem__), 1):
@@ -276,21 +277,23 @@ def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
     return ranked
 
 
-def _entry(control: Control, row: int, latent: Latent) -> tuple[tuple[int, float], Latent]:
-    """Its place, by kind and then by effect, and the latent with name and interval."""
+def _entry(control: Control, row: int, latent: Latent) -> tuple[tuple[int, bool, float], Latent]:
+    """Its place, by kind, by whether it is muddled and by effect; and it with name and interval."""
     factor = control.factor[row]
     correlation, low_high = control.validation[row, factor], control.interval[row].tolist()
     if control.dead[row]:
-        return (3, 0.0), replace(latent, name=f"dead {latent.dimension}", interval=latents.USUAL)
+        return (3, False, 0.0), replace(latent, name=f"dead {latent.dimension}", interval=latents.USUAL)
     latent = replace(latent, interval=(low_high[0], low_high[1]))
     if latent.dimension is None:
         # Those that were asked for keep their order: that of variance, or of the names.
-        return (2, 0.0), latent
+        return (2, False, 0.0), latent
     moved = control.validation_moved[row]
-    if abs(correlation) < NAMED or control.validation_margin[row] <= 0:
-        return (1, -moved.max()), latent
+    own, other = abs(correlation), abs(correlation) - control.validation_margin[row]
+    if own < NAMED or own <= other:
+        return (1, False, -moved.max()), latent
     less = "less " if correlation < 0 else ""
-    return (0, -moved[factor]), replace(latent, name=less + control.names[factor])
+    muddled = own < max(STEERS, AHEAD * other)
+    return (0, bool(muddled), -moved[factor]), replace(latent, name=less + control.names[factor])
 
 
 def _direction(name: str, vector: np.ndarray, rank: int) -> Latent:
