@@ -282,7 +282,9 @@ def _entry(control: Control, row: int, latent: Latent) -> tuple[tuple[int, bool,
     factor = control.factor[row]
     correlation, low_high = control.validation[row, factor], control.interval[row].tolist()
     if control.dead[row]:
-        return (3, False, 0.0), replace(latent, name=f"dead {latent.dimension}", interval=latents.USUAL)
+        return (3, False, 0.0), replace(
+            latent, name=f"dead {latent.dimension}", interval=latents.USUAL
+        )
     latent = replace(latent, interval=(low_high[0], low_high[1]))
     if latent.dimension is None:
         # Those that were asked for keep their order: that of variance, or of the names.
