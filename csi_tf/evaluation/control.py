@@ -246,9 +246,8 @@ def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
 
     Axes come first: called after their factor ("less" where it falls as the latent rises), the best
     of every factor before the second best of any, those that move little else before those that
-    do, most effect first; then those that have none.
-    Directions follow under their own names, dead ones
-    left out; then the dead axes, called so.
+    do, most effect first; then those that have none. Directions follow under their own names, dead
+    ones left out; then the dead axes, called so.
     """
     if len(measured) != len(control.dead):
         raise ValueError(
