@@ -164,6 +164,7 @@ class LoopConfig(CheckedSettings):
     devices: Literal["auto", "one"] = "auto"
     deterministic: bool = False
     warm_start: str | None = None
+    warm_start_parts: Literal["all", "pixelcnn"] = "all"
 
     def check(self) -> None:
         self._at_least(1, "log_every", "validate_every", "validation_images")
@@ -208,6 +209,11 @@ class Config(CheckedSettings):
             raise ValueError(
                 "warm_start is a model of one stage: leave it out, or choose a mode of"
                 f" {', '.join(alone)}"
+            )
+        if self.loop.warm_start_parts != "all" and self.loop.warm_start is None:
+            raise ValueError(
+                f"warm_start_parts {self.loop.warm_start_parts} says what of --warm_start is taken:"
+                " name the model there"
             )
         if self.run.mode in STAGE_TWO_MODES and not self.model.latents:
             raise ValueError(

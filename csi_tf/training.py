@@ -116,7 +116,9 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
         learner.load(state)
         logs.say(f"{stage}: going on from step {start:,}")
     elif config.loop.warm_start is not None:
-        images_before, carried = warm_start.load(learner, config.loop.warm_start)
+        images_before, carried = warm_start.load(
+            learner, config.loop.warm_start, config.loop.warm_start_parts
+        )
     elif stage1 is not None:
         images_before = stage_one.start_from(learner, stage1, config.loop.stage2_init)
     batches = batches_of(config, images, stage, carried, count, worker)
@@ -208,7 +210,7 @@ def _warmup_steps(config: Config, stage: str, total: int) -> int:
     asked = config.optimiser.latent_warmup_steps
     if not stages.uses_latents(config.model, stage) or not asked:
         return 0
-    if config.loop.warm_start is not None:
+    if config.loop.warm_start is not None and config.loop.warm_start_parts == "all":
         logs.say(f"latent_warmup_steps {asked} left out: a warm start has latents in use already")
         return 0
     if asked > total // 2:

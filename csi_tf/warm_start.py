@@ -7,8 +7,11 @@ from csi_tf import model as models
 from csi_tf.learner import Learner
 
 
-def load(learner: Learner, where: str) -> tuple[int, int]:
-    """Copy the weights; the images seen by the stage one before it, and by this stage.
+PIXEL_CNN = ("forward/", "reverse/")
+
+
+def load(learner: Learner, where: str, parts: str = "all") -> tuple[int, int]:
+    """Copy the weights, those of the PixelCNN alone or all; the images seen by the stage one before it, and by this stage.
 
     Optimisers start anew. A model file in half precision has been rounded to 11 bits; a checkpoint
     does as well.
@@ -26,7 +29,10 @@ def load(learner: Learner, where: str) -> tuple[int, int]:
     with loading.explained(path, info):
         checkpoints.match(weights := checkpoints.import_half(weights), named)
     for name, variable in named.items():
+        if parts == "pixelcnn" and not name.startswith(PIXEL_CNN):
+            continue
         variable.assign(weights[name])
     before, seen = int(info.get("images_before", 0)), int(info.get("images_seen", 0))
-    logs.say(f"{learner.stage}: warm start from {path}, which has seen {seen:,} images")
+    taken = "the PixelCNN of " if parts == "pixelcnn" else ""
+    logs.say(f"{learner.stage}: warm start from {taken}{path}, which has seen {seen:,} images")
     return before, seen

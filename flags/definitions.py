@@ -137,6 +137,9 @@ LOOP = {
     " optimiser starts anew, and --stage1 and --latent_warmup_steps are not needed. To go on with a"
     " run whose checkpoints are at hand, start it again with its --run_dir instead.",
     "log_every": "Steps between two points of the training curves.",
+    "warm_start_parts": "What is taken of the model that --warm_start names: all of it, or its"
+    " PixelCNN alone, while encoder and decoder begin afresh with --latent_warmup_steps. For a"
+    " model that has learnt to do without its latents.",
     "validate_every": "Steps between two validations on held-out images.",
     "validation_images": "Held-out images to validate on, at most.",
     "panel_every": "Steps between two panels of pictures in TensorBoard, which the last step always"

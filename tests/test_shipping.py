@@ -113,3 +113,24 @@ def test_a_warm_start_has_the_weights_and_counts_the_images(tmp_path, capsys):
     arguments = [*tiny.flags(tiny.config("one_stage")), start, f"--run_dir={tmp_path / 'x'}"]
     assert run.main(["run.py", *arguments]) == 2
     assert "give --warm_start a model of one_stage" in capsys.readouterr().err
+
+
+def test_a_warm_start_of_the_pixelcnn_alone_learns_the_latents_anew(tmp_path, capsys):
+    assert train(tmp_path / "first", "--batch_size=4", "--learning_rate=1e-12") == 0
+    start = (f"--warm_start={tmp_path / 'first'}", "--warm_start_parts=pixelcnn", "--seed=1")
+    still = ("--batch_size=4", "--learning_rate=1e-12", "--latent_warmup_steps=1")
+    assert train(tmp_path / "next", *start, *still) == 0
+    said = capsys.readouterr().out
+    assert "warm start from the PixelCNN of" in said
+    assert "left out" not in said
+    before, after = (
+        checkpoints.read(tmp_path / name / loading.MODEL_FILE)[0] for name in ("first", "next")
+    )
+    for part in ("forward", "encoder", "decoder"):
+        kernels = [k for k in before if k.startswith(f"{part}/") and k.endswith("kernel")]
+        assert kernels
+        # A learning rate this small leaves the weights as they are.
+        same = [np.allclose(before[k], after[k], atol=1e-6) for k in kernels]
+        assert all(same) if part == "forward" else not any(same)
+    assert train(tmp_path / "other", "--warm_start_parts=pixelcnn") == 2
+    assert "says what of --warm_start is taken" in capsys.readouterr().err
