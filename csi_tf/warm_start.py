@@ -6,12 +6,11 @@ from csi_tf import checkpoints, loading, logs
 from csi_tf import model as models
 from csi_tf.learner import Learner
 
-
 PIXEL_CNN = ("forward/", "reverse/")
 
 
 def load(learner: Learner, where: str, parts: str = "all") -> tuple[int, int]:
-    """Copy the weights, those of the PixelCNN alone or all; the images seen by the stage one before it, and by this stage.
+    """Copy all weights, or the PixelCNN's; the images seen by the stage one before, and by this.
 
     Optimisers start anew. A model file in half precision has been rounded to 11 bits; a checkpoint
     does as well.

@@ -1,6 +1,8 @@
 """What is behind the studio's page: masks from paint, squares of photos, turns, ports."""
 
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ import run
 from csi_tf import loading, masks, session
 from csi_tf.session import Session
 from csi_tf.studio import canvas
-from csi_tf.studio.desk import Desk
-from csi_tf.studio.engine import Engine, Superseded, Turns
+from csi_tf.studio import desk as desk_module
+from csi_tf.studio.desk import Desk, Desks, Superseded
+from csi_tf.studio.engine import Engine
 from csi_tf.studio.settings import Studio
 
 FACE = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype("uint8")
@@ -60,23 +63,69 @@ def test_photos_that_are_too_large_or_none_are_refused(tmp_path, monkeypatch):
         canvas.photo(str(tmp_path / "face.png"))
 
 
-def test_only_the_newest_request_of_a_person_goes_on_and_once():
-    turns = Turns()
-    first, other = turns.take("a"), turns.take("b")
-    turns.begin("a", first)
+@pytest.fixture
+def desks():
+    desks = Desks()
+    for person in "ab":
+        desks.open(person, Desk(Session("m", FACE, masks.named("mouth", 32))))
+    return desks
+
+
+def test_only_the_newest_request_of_a_person_is_begun_and_once(desks):
+    first, other = desks.begin("a"), desks.begin("b")
     with pytest.raises(Superseded):
-        turns.begin("a", first)
-    second = turns.take("a")
+        desks.begin("a")
+    second = desks.change("a", lambda desk: desk.with_session(seed=7))
     with pytest.raises(Superseded):
-        turns.check("a", first)
-    turns.begin("b", other)
-    turns.check("b", other)
-    turns.stop("a")
+        desks.check("a", first.turn)
+    desks.check("b", other.turn)
+    assert desks.begin("a").session.seed == 7
+    desks.check("a", second.turn)
+    desks.change("a", lambda desk: desk)
+    desks.stop("a")
     with pytest.raises(Superseded):
-        turns.begin("a", second)
-    turns.stop_all()
+        desks.begin("a")
+    sweep = desks.take("a")  # which is begun with that
+    desks.check("a", sweep.turn)
     with pytest.raises(Superseded):
-        turns.check("b", other)
+        desks.begin("a")
+    desks.stop_all()
+    with pytest.raises(Superseded):
+        desks.check("b", other.turn)
+
+
+def test_nothing_that_is_done_at_the_same_moment_is_lost(desks):
+    def move(number):
+        def change(desk):
+            time.sleep(0.001)  # long enough for another to come between
+            return desk.with_session(latents={**desk.session.latents, number: 1.0})
+
+        desks.change("a", change)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(move, range(64)))
+    assert set(desks.begin("a").session.latents) == set(range(64))
+
+
+def test_a_canvas_that_tells_nothing_new_holds_up_no_filling(desks):
+    asked = desks.change("a", lambda desk: desk.with_session(seed=7))
+    assert desks.tell("a", masks.named("mouth", 32)) is None
+    assert desks.begin("a").session.seed == 7
+    assert desks.tell("a", masks.named("eyes", 32)).session.seed == 7
+    with pytest.raises(Superseded):
+        desks.check("a", asked.turn)
+
+
+def test_the_desk_that_was_left_longest_ago_gives_way(desks):
+    for number in range(desk_module.PEOPLE - 2):
+        desks.open(str(number), desks.get("a"))
+    desks.stop("a")
+    desks.open("one more", desks.get("b"))
+    assert "a" in desks
+    with pytest.raises(ValueError, match="load it again"):
+        desks.begin("b")
+    with pytest.raises(Superseded):
+        desks.check("b", 1)
 
 
 def test_what_the_canvas_tells_late_is_no_paint():

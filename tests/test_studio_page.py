@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from csi_tf import masks, session
-from csi_tf.studio.engine import Engine, Superseded
+from csi_tf.studio.desk import Superseded
+from csi_tf.studio.engine import Engine
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import inspect
 import re
 import shutil
 import time
@@ -20,9 +19,10 @@ from csi_tf import session as sessions
 from csi_tf.errors import RunFailed
 from csi_tf.session import Session
 from csi_tf.studio import canvas
-from csi_tf.studio.desk import Desk, Result, command, key, label
-from csi_tf.studio.engine import Engine, Superseded, Turns
+from csi_tf.studio.desk import Desk, Desks, Result, Superseded, command, key, label
+from csi_tf.studio.engine import Engine
 
+Change = Callable[[Desk], Desk]
 SWEPT = 7  # values
 _RESULTS = 10  # what a filling changes, besides the sliders
 _PROGRESS = gr.Progress()  # Gradio finds it by being a default
@@ -38,14 +38,11 @@ def told() -> Iterator[None]:
 
 
 def telling(action: Callable[..., Any]) -> Callable[..., Any]:
-    """An action that tells what is wrong; of a desk that the server has forgotten, too."""
-    of_desk = next(iter(inspect.signature(action).parameters), "") == "desk"
+    """An action that tells what is wrong."""
     inner = action.func if isinstance(action, functools.partial) else action
 
     @functools.wraps(action)
     def tells(*given: Any, **named: Any) -> Any:
-        if of_desk and given[0] is None:
-            raise gr.Error("This page is not known any more; load it again.")
         with told():
             return action(*given, **named)
 
@@ -54,47 +51,43 @@ def telling(action: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Actions:
-    """`directory` is where downloads are put; `most` the number of sliders on the page.
-
-    What changes a desk takes a turn, so that what is being drawn of the desk before stops.
-    """
+    """`directory` is where downloads are put; `most` the number of sliders on the page."""
 
     def __init__(self, engine: Engine, directory: Path, most: int) -> None:
         self.engine, self.directory, self.most = engine, directory, most
-        self.turns = Turns()
+        self.desks = Desks()
+
+    def _change(self, request: gr.Request, change: Change = lambda desk: desk) -> Desk:
+        return self.desks.change(_person(request), change)
 
     # Pictures and holes
 
     def first(self, name: str, request: gr.Request) -> Any:
         session = self.engine.face(name, 0)
-        return self._opened(self._turn(Desk(session), request), session)
+        self.desks.open(_person(request), Desk(session))
+        return self._opened(session, request)
 
-    def another(self, desk: Desk, request: gr.Request) -> Any:
-        desk = replace(self._turn(desk, request), number=desk.number + 1)
-        return self._face(desk, self.engine.face(desk.session.model, desk.number))
+    def another(self, request: gr.Request) -> Any:
+        desk = self._change(request, lambda desk: replace(desk, number=desk.number + 1))
+        return self._face(self.engine.face(desk.session.model, desk.number), request)
 
-    def drawn(self, desk: Desk, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
+    def drawn(self, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
         seed = int(np.random.default_rng().integers(2**31))
+        desk = self.desks.take(_person(request))
         try:
-            report = self._report(self._turn(desk, request), request, progress)
+            report = self._report(desk, request, progress)
             made = self.engine.drawn(desk.session.model, seed, report)
         except Superseded:
             raise gr.Error("No face was drawn, as something newer was asked for.") from None
-        return self._face(self._turn(desk, request), made)
+        return self._face(made, request)
 
     def used(
-        self,
-        desk: Desk,
-        path: str | None,
-        part: float,
-        across: float,
-        down: float,
-        request: gr.Request,
+        self, path: str | None, part: float, across: float, down: float, request: gr.Request
     ) -> Any:
-        desk = self._turn(desk, request)
+        session = self._change(request).session
         if path is None:
             raise gr.Error("Upload or paste a photo first.")
-        size = self.engine.open(desk.session.model).model.size
+        size = self.engine.open(session.model).model.size
         pixels = canvas.photo(path)
         left, top, side = canvas.box(pixels.shape, part, across, down)
         said = (
@@ -102,76 +95,89 @@ class Actions:
             f" {left}, {top}, resized to {size}x{size}"
         )
         image = canvas.cropped(pixels, size, part, across, down)
-        return self._face(desk, replace(desk.session, image=image, said=said))
+        return self._face(replace(session, image=image, said=said), request)
 
-    def loaded(self, desk: Desk, path: str, request: gr.Request) -> Any:
-        return self._opened(self._turn(desk, request), self.engine.checked(sessions.read(path)))
+    def loaded(self, path: str, request: gr.Request) -> Any:
+        self._change(request)
+        return self._opened(self.engine.checked(sessions.read(path)), request)
 
-    def _face(self, desk: Desk, other: Session) -> Any:
+    def _face(self, other: Session, request: gr.Request) -> Any:
         """Another face under the same hole; its latents are its own."""
-        session = replace(desk.session, image=other.image, said=other.said, latents={})
-        *shown, _, _, _ = self._opened(desk, session)
+        before = self.desks.get(_person(request)).session
+        session = replace(before, image=other.image, said=other.said, latents={})
+        *shown, _, _, _ = self._opened(session, request)
         return *shown, gr.skip(), gr.skip(), gr.skip()
 
-    def _opened(self, desk: Desk, session: Session) -> Any:
-        desk = replace(desk, session=session, moved=0)
+    def _opened(self, session: Session, request: gr.Request) -> Any:
+        mask = session.context_mask
+        self._change(request, lambda desk: replace(desk, session=session, moved=0).with_hole(mask))
         truncation = sessions.UNLIMITED if session.truncation is None else session.truncation
         return (
-            desk.with_hole(session.context_mask),
             session.model,
-            canvas.value(session.image, session.context_mask),
-            _mask(session.context_mask),
+            canvas.value(session.image, mask),
+            _mask(mask),
             f"{self.engine.open(session.model).said} Shown: {_plain(session.said)}.",
             session.seed,
             session.num_samples,
             truncation,
         )
 
-    def painted(self, editor: dict[str, Any], desk: Desk, request: gr.Request) -> Any:
-        if desk is None:  # the canvas tells of itself before there is a desk
-            return gr.skip(), gr.skip(), gr.skip()
-        changed = desk.told(canvas.context_mask(editor, len(desk.session.image)))
-        if changed.session is desk.session:
-            return changed, gr.skip(), gr.skip()
-        shown = _mask(changed.session.context_mask)
-        return self._turn(changed, request), shown, "The hole has changed."
+    def painted(self, editor: dict[str, Any], request: gr.Request) -> Any:
+        person = _person(request)
+        if person not in self.desks:  # the canvas tells of itself before there is a desk
+            return gr.skip(), gr.skip()
+        size = len(self.desks.get(person).session.image)
+        changed = self.desks.tell(person, canvas.context_mask(editor, size))
+        if changed is None:
+            return gr.skip(), gr.skip()
+        return _mask(changed.session.context_mask), "The hole has changed."
 
-    def box(self, name: str, desk: Desk, request: gr.Request) -> Any:
-        return self._hole(desk, masks.named(name, len(desk.session.image)), request)
+    def box(self, name: str, request: gr.Request) -> Any:
+        return self._hole(lambda mask: masks.named(name, len(mask)), request)
 
-    def clear(self, desk: Desk, request: gr.Request) -> Any:
-        return self._hole(desk, np.ones_like(desk.session.context_mask), request)
+    def clear(self, request: gr.Request) -> Any:
+        return self._hole(np.ones_like, request)
 
-    def invert(self, desk: Desk, request: gr.Request) -> Any:
-        return self._hole(desk, 1 - desk.session.context_mask, request)
+    def invert(self, request: gr.Request) -> Any:
+        return self._hole(lambda mask: 1 - mask, request)
 
-    def _hole(self, desk: Desk, mask: np.ndarray, request: gr.Request) -> Any:
-        desk = self._turn(desk, request)
-        return desk.with_hole(mask), canvas.value(desk.session.image, mask), _mask(mask)
+    def _hole(self, change: Callable[[np.ndarray], np.ndarray], request: gr.Request) -> Any:
+        desk = self._change(request, lambda desk: desk.with_hole(change(desk.session.context_mask)))
+        mask = desk.session.context_mask
+        return canvas.value(desk.session.image, mask), _mask(mask)
 
     # Latents
 
-    def moved(self, number: int, desk: Desk, value: float, request: gr.Request) -> Desk:
-        desk = self._turn(desk, request)
-        latent = self.engine.open(desk.session.model).sliders[number]
-        latents = {**desk.session.latents, key(latent): value}
-        return replace(desk.with_session(latents=latents), moved=number)
+    def moved(self, number: int, value: float, request: gr.Request) -> None:
+        wanted = self._key(number, request)
 
-    def returned(self, number: int, desk: Desk, request: gr.Request) -> Desk:
-        desk = self._turn(desk, request)
-        wanted = key(self.engine.open(desk.session.model).sliders[number])
-        latents = {each: v for each, v in desk.session.latents.items() if each != wanted}
-        return desk.with_session(latents=latents)
+        def move(desk: Desk) -> Desk:
+            latents = {**desk.session.latents, wanted: value}
+            return replace(desk.with_session(latents=latents), moved=number)
 
-    def all_returned(self, desk: Desk, request: gr.Request) -> Desk:
-        return self._turn(desk, request).with_session(latents={})
+        self._change(request, move)
 
-    def renamed(self, desk: Desk, number: int | None, name: str, request: gr.Request) -> Desk:
+    def returned(self, number: int, request: gr.Request) -> None:
+        wanted = self._key(number, request)
+
+        def put_back(desk: Desk) -> Desk:
+            latents = {each: v for each, v in desk.session.latents.items() if each != wanted}
+            return desk.with_session(latents=latents)
+
+        self._change(request, put_back)
+
+    def all_returned(self, request: gr.Request) -> None:
+        self._change(request, lambda desk: desk.with_session(latents={}))
+
+    def renamed(self, number: int | None, name: str, request: gr.Request) -> None:
         if number is None or not name.strip():
             raise gr.Error("Choose a latent and give it a name.")
-        desk = self._turn(desk, request)
-        latent = self.engine.open(desk.session.model).sliders[number]
-        return desk.with_session(names={**desk.session.names, key(latent): name.strip()})
+        named = {self._key(number, request): name.strip()}
+        self._change(request, lambda desk: desk.with_session(names={**desk.session.names, **named}))
+
+    def _key(self, number: int, request: gr.Request) -> int | str:
+        model = self.desks.get(_person(request)).session.model
+        return key(self.engine.open(model).sliders[number])
 
     def _slider(self, number: int, result: Result) -> gr.Slider:
         sliders = self.engine.open(result.session.model).sliders
@@ -191,24 +197,20 @@ class Actions:
 
     # Filling
 
-    def asked(self, desk: Desk, roll: bool, request: gr.Request) -> Any:
+    def asked(self, roll: bool, request: gr.Request) -> Any:
         """That the hole be filled once more, perhaps with another seed."""
-        seed = int(np.random.default_rng().integers(2**31)) if roll else gr.skip()
-        return self._turn(desk, request), seed
+        self._change(request)
+        return int(np.random.default_rng().integers(2**31)) if roll else gr.skip()
 
     def stop(self, request: gr.Request) -> None:
-        self.turns.stop(_person(request))
+        self.desks.stop(_person(request))
 
     def left(self, request: gr.Request) -> None:
-        self.turns.forget(_person(request))
+        self.stop(request)
         shutil.rmtree(self._folder(request), ignore_errors=True)
-
-    def _turn(self, desk: Desk, request: gr.Request) -> Desk:
-        return replace(desk, turn=self.turns.take(_person(request)))
 
     def fill(
         self,
-        desk: Desk,
         result: Result | None,
         seed: float,
         samples: float,
@@ -216,14 +218,15 @@ class Actions:
         request: gr.Request,
         progress: gr.Progress = _PROGRESS,
     ) -> Any:
-        session = replace(
-            desk.session,
-            seed=int(seed or 0),
-            num_samples=int(samples),
-            truncation=None if truncation >= sessions.UNLIMITED else truncation,
-        )
         started = time.monotonic()
         try:
+            desk = self.desks.begin(_person(request))
+            session = replace(
+                desk.session,
+                seed=int(seed or 0),
+                num_samples=int(samples),
+                truncation=None if truncation >= sessions.UNLIMITED else truncation,
+            )
             report = self._report(desk, request, progress)
             made = self.engine.complete(session, report)
             inferred = self.engine.inferred(session)
@@ -262,12 +265,9 @@ class Actions:
         return result, *self._chosen(result, request)
 
     def swept(
-        self,
-        desk: Desk,
-        result: Result | None,
-        request: gr.Request,
-        progress: gr.Progress = _PROGRESS,
+        self, result: Result | None, request: gr.Request, progress: gr.Progress = _PROGRESS
     ) -> Any:
+        desk = self.desks.take(_person(request))
         if result is None or result.session.model != desk.session.model:
             raise gr.Error("Fill the hole first.")
         if not self.engine.open(desk.session.model).sliders:
@@ -275,7 +275,7 @@ class Actions:
         latent, session = self.engine.open(desk.session.model).sliders[desk.moved], result.session
         values, z = np.linspace(*latent.interval, SWEPT), result.made.latents[0, result.place]
         try:
-            report = self._report(self._turn(desk, request), request, progress)
+            report = self._report(desk, request, progress)
             drawn = self.engine.sweep(session, latent, z, result.number, values.tolist(), report)
         except Superseded:
             return gr.skip(), gr.skip()
@@ -288,10 +288,9 @@ class Actions:
     ) -> Callable[[int, int], None]:
         """Shows rows of pixels, and stops the drawing when something newer is asked for."""
         person = _person(request)
-        self.turns.begin(person, desk.turn)
 
         def report(done: int, total: int) -> None:
-            self.turns.check(person, desk.turn)
+            self.desks.check(person, desk.turn)
             progress((done, total), desc="drawing", unit="rows")
 
         return report

@@ -1,7 +1,8 @@
-"""What one person works on in the studio, what was drawn for it, and the command that does that."""
+"""What each person works on in the studio, what was drawn for it, and the command for that."""
 
 import shlex
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,12 @@ from csi_tf.latents import Latent
 from csi_tf.session import Session
 from csi_tf.studio import canvas
 
+PEOPLE = 200  # whose desks are kept
+
+
+class Superseded(Exception):
+    """Something newer was asked for, or nobody waits any longer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Desk:
@@ -19,6 +26,7 @@ class Desk:
 
     session: Session
     turn: int = 0  # of the request that made it what it is
+    begun: int = 0  # the last turn that was worked on
     number: int = 0  # of the held-out face that was shown last
     moved: int = 0  # slider that was moved last
     placed: tuple[bytes, ...] = ()  # masks the program put on the canvas, last one last
@@ -44,6 +52,81 @@ class Desk:
         if (context_mask == self.session.context_mask).all():
             return up_to_date
         return up_to_date.with_session(context_mask=context_mask)
+
+
+class Desks:
+    """Everybody's desk, by person; what is done to one at the same moment is done in turn.
+
+    Of each person only what was asked for last is worked on, and only once.
+    """
+
+    def __init__(self) -> None:
+        self._desks: dict[str, Desk] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, person: str) -> bool:
+        return person in self._desks
+
+    def get(self, person: str) -> Desk:
+        desk = self._desks.get(person)
+        if desk is None:
+            raise ValueError("This page is not known any more; load it again.")
+        return desk
+
+    def open(self, person: str, desk: Desk) -> None:
+        """Another page's desk, the one that was used least lately, may give way."""
+        with self._lock:
+            before = self._desks.get(person)
+            turn = 0 if before is None else before.turn
+            self._put(person, replace(desk, turn=turn + 1, begun=turn))
+            if len(self._desks) > PEOPLE:
+                del self._desks[next(iter(self._desks))]
+
+    def change(self, person: str, change: Callable[[Desk], Desk]) -> Desk:
+        """With this a turn is taken: what was asked for before is not wanted any more."""
+        with self._lock:
+            desk = change(self.get(person))
+            return self._put(person, replace(desk, turn=desk.turn + 1))
+
+    def tell(self, person: str, context_mask: np.ndarray) -> Desk | None:
+        """What the canvas shows; the desk if that changes the hole, which takes a turn."""
+        with self._lock:
+            before = self.get(person)
+            told = before.told(context_mask)
+            changed = told.session is not before.session
+            desk = self._put(person, replace(told, turn=before.turn + changed))
+            return desk if changed else None
+
+    def begin(self, person: str) -> Desk:
+        """What was asked for last; Superseded where that was begun already."""
+        with self._lock:
+            desk = self.get(person)
+            if desk.begun >= desk.turn:
+                raise Superseded
+            return self._put(person, replace(desk, begun=desk.turn))
+
+    def take(self, person: str) -> Desk:
+        """A turn that is begun at once."""
+        return self.change(person, lambda desk: replace(desk, begun=desk.turn + 1))
+
+    def check(self, person: str, turn: int) -> None:
+        desk = self._desks.get(person)
+        if desk is None or desk.turn != turn:
+            raise Superseded
+
+    def stop(self, person: str) -> None:
+        """Nothing that was asked for is wanted any more."""
+        if person in self:
+            self.take(person)
+
+    def stop_all(self) -> None:
+        for person in list(self._desks):
+            self.stop(person)
+
+    def _put(self, person: str, desk: Desk) -> Desk:
+        self._desks.pop(person, None)  # the last one is the one that was used last
+        self._desks[person] = desk
+        return desk
 
 
 @dataclass(frozen=True, eq=False)

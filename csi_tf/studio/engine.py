@@ -22,47 +22,6 @@ SAMPLES = 4  # completions, to begin with
 Progress = Callable[[int, int], None]
 
 
-class Superseded(Exception):
-    """Something newer was asked for, or nobody waits any longer."""
-
-
-class Turns:
-    """Of each person only the newest request is worked on, and only once."""
-
-    def __init__(self) -> None:
-        self._newest: dict[str, int] = {}
-        self._begun: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def take(self, person: str) -> int:
-        """Whatever was asked for before is not wanted any more."""
-        with self._lock:
-            self._newest[person] = self._newest.get(person, 0) + 1
-            return self._newest[person]
-
-    def begin(self, person: str, turn: int) -> None:
-        """Superseded where the turn is over, or begun already."""
-        with self._lock:
-            if self._newest.get(person, 0) != turn or self._begun.get(person, 0) >= turn:
-                raise Superseded
-            self._begun[person] = turn
-
-    def stop(self, person: str) -> None:
-        self.take(person)
-
-    def stop_all(self) -> None:
-        for person in list(self._newest):
-            self.stop(person)
-
-    def check(self, person: str, turn: int) -> None:
-        if self._newest.get(person, 0) != turn:
-            raise Superseded
-
-    def forget(self, person: str) -> None:
-        self._newest.pop(person, None)
-        self._begun.pop(person, None)
-
-
 @dataclass(frozen=True, eq=False)
 class Opened:
     name: str

@@ -52,7 +52,7 @@ class Page:
             analytics_enabled=False,
             delete_cache=(600, 86400),  # seconds: how often, and how old
         ) as blocks:
-            self.desk, self.result = gr.State(None), gr.State(None)
+            self.result = gr.State(None)
             gr.Markdown(_HEAD)
             with gr.Row():
                 with gr.Column(scale=5, min_width=320):
@@ -227,14 +227,14 @@ class Page:
         } | hidden
         drawing: dict[str, Any] = DRAWING | {"trigger_mode": "multiple"} | hidden
         numbers = [self.seed, self.samples, self.truncation]
-        on_desk = [self.desk, self.model, self.editor, self.mask, self.note, *numbers]
+        on_desk = [self.model, self.editor, self.mask, self.note, *numbers]
         results = [
             self.result, self.status, self.large, self.both, self.png, self.spread, self.gallery,
             self.save, self.command, self.which, *self.sliders,
         ]  # fmt: skip
 
         def then_fill(event: Any) -> None:
-            asked = [self.desk, self.result, *numbers]
+            asked = [self.result, *numbers]
             event.success(telling(do.fill), asked, results, show_progress_on=self.status, **drawing)
 
         def opens(listener: Any, action: Any, inputs: Any, **how: Any) -> None:
@@ -243,40 +243,39 @@ class Page:
 
         opens(blocks.load, do.first, self.model)
         opens(self.model.input, do.first, self.model)
-        opens(self.next.click, do.another, self.desk)
-        opens(self.draw.click, do.drawn, self.desk, **drawing)
-        opens(self.load.upload, do.loaded, [self.desk, self.load])
+        opens(self.next.click, do.another, None)
+        opens(self.draw.click, do.drawn, None, **drawing)
+        opens(self.load.upload, do.loaded, self.load)
         square = [self.photo, self.part, self.across, self.down]
         self.photo.change(telling(actions.framed), square, self.frame, **hidden)
         for slider in (self.part, self.across, self.down):
             slider.release(telling(actions.framed), square, self.frame, **hidden)
-        opens(self.use.click, do.used, [self.desk, *square])
+        opens(self.use.click, do.used, square)
 
-        told, painted = [self.editor, self.desk], [self.desk, self.mask, self.status]
-        self.editor.change(do.painted, told, painted, **quick)
-        hole = [self.desk, self.editor, self.mask]
-        self.clear.click(telling(do.clear), self.desk, hole, **quick)
-        self.invert.click(telling(do.invert), self.desk, hole, **quick)
+        painted = [self.mask, self.status]
+        self.editor.change(do.painted, self.editor, painted, **quick)
+        hole = [self.editor, self.mask]
+        self.clear.click(telling(do.clear), None, hole, **quick)
+        self.invert.click(telling(do.invert), None, hole, **quick)
         for button, name in zip(self.boxes, BOXES, strict=True):
-            then_fill(button.click(telling(partial(do.box, name)), self.desk, hole, **quick))
+            then_fill(button.click(telling(partial(do.box, name)), None, hole, **quick))
         for number, (slider, reset) in enumerate(zip(self.sliders, self.resets, strict=True)):
             moved, returned = (telling(partial(f, number)) for f in (do.moved, do.returned))
-            then_fill(slider.release(moved, [self.desk, slider], self.desk, **quick))
-            then_fill(reset.click(returned, self.desk, self.desk, **quick))
-        then_fill(self.all.click(telling(do.all_returned), self.desk, self.desk, **quick))
-        renamed = [self.desk, self.which, self.name]
-        then_fill(self.rename.click(telling(do.renamed), renamed, self.desk, **quick))
+            then_fill(slider.release(moved, slider, None, **quick))
+            then_fill(reset.click(returned, None, None, **quick))
+        then_fill(self.all.click(telling(do.all_returned), None, None, **quick))
+        renamed = [self.which, self.name]
+        then_fill(self.rename.click(telling(do.renamed), renamed, None, **quick))
         # What was painted a moment ago may not have arrived yet.
-        seen = self.fill.click(do.painted, told, painted, **quick)
-        asked = [self.desk, self.roll]
-        then_fill(seen.success(telling(do.asked), asked, [self.desk, self.seed], **quick))
+        seen = self.fill.click(do.painted, self.editor, painted, **quick)
+        then_fill(seen.success(telling(do.asked), self.roll, self.seed, **quick))
         self.stop.click(do.stop, None, None, **quick)
         self.gallery.select(
             do.picked, self.result, [self.result, self.large, self.both, self.png], **hidden
         )
         self.sweep.click(
             telling(do.swept),
-            [self.desk, self.result],
+            self.result,
             [self.strip, self.swept],
             show_progress_on=self.strip,
             **drawing,

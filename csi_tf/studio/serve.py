@@ -12,12 +12,12 @@ from PIL import Image
 
 from csi_tf.errors import Terminated
 from csi_tf.studio import canvas
+from csi_tf.studio.desk import PEOPLE
 from csi_tf.studio.engine import Engine
 from csi_tf.studio.settings import Studio
 
 WAITING = 32  # requests that wait their turn; more are told to come back
 MOST_UPLOADED = "20mb"
-PEOPLE = 200  # whose desks are kept
 
 
 def run(settings: Studio, directory: Path) -> None:
@@ -70,7 +70,7 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
         yield shared or local
     finally:
         Image.MAX_IMAGE_PIXELS = before
-        page.actions.turns.stop_all()
+        page.actions.desks.stop_all()
         blocks.close(verbose=False)
 
 
