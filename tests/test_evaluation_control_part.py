@@ -160,18 +160,33 @@ def test_latents_that_steer_the_same_are_one_factor():
     assert counted == [3, 2]
 
 
-def test_what_shows_everywhere_is_no_local_factor(monkeypatch):
+class Hued(Model):
+    """Whose fourth latent is the hue behind the head."""
+
+    def encode(self, images_pm1, context_mask, seed):
+        mean, logvar = super().encode(images_pm1, context_mask, seed)
+        images = np.rint((images_pm1 + 1) * 127.5).astype(np.uint8)
+        hue = [KNOWN[image.tobytes()][faces.NAMES.index("background_hue")] for image in images]
+        mean[:, 3] = 6 * np.array(hue) - 3
+        return mean, logvar
+
+
+@pytest.mark.parametrize("model", [Hued, Model])
+def test_what_shows_everywhere_is_no_local_factor(monkeypatch, model):
+    """What a latent holds nothing of it is not said to steer, whatever is seen to move."""
     column = faces.NAMES.index("background_hue")
 
-    def completions(model, image_u8, mask, z, seed, batch):
+    def completions(_, image_u8, mask, z, seed, batch):
         rows = np.repeat(KNOWN[image_u8.tobytes()][None], len(z), axis=0)
         rows[:, column] = np.clip(0.5 + z[:, 3] / 6, 0, 1)
         return faces.render(rows)
 
     monkeypatch.setattr(steering, "completions", completions)
     report = Report()
-    control.measure(subject_of(DATA["factors"], masks="mouth"), report)
-    assert report.measures["control/axes/factors"].estimate == 1
+    subject = subject_of(DATA["factors"], model(), masks="mouth")
+    control.measure(subject, report)
+    assert report.measures["control/axes/factors"].estimate == (model is Hued)
+    assert ("background_hue" in {each.name for each in subject.entries}) == (model is Hued)
     assert report.measures["control/axes/local_factors"].estimate == 0
     # Of one latent that steers, how many act in one direction says nothing.
     assert "control/one_sided" not in report.measures

@@ -49,7 +49,7 @@ class Control:
     effect: np.ndarray  # (L, F) mean change over the interval, in standard deviations of the data
     moved: np.ndarray  # (L, F) its root mean square over pictures, in which opposites do not cancel
     outside: np.ndarray  # (L,) most that another factor is seen to move, as a part of its own
-    dead: np.ndarray  # (L,) nothing that is read follows the value, beyond chance
+    dead: np.ndarray  # (L,) nothing that it could be for follows the value, beyond chance
     validation: np.ndarray  # (L, F) correlations
     validation_margin: np.ndarray  # (L,)
     validation_moved: np.ndarray  # (L, F)
@@ -96,10 +96,13 @@ def measure(
     resolution: ArrayLike,
     spread: ArrayLike,
     related: ArrayLike | None = None,
+    known: ArrayLike | None = None,
 ) -> Control:
-    """From readings (L, N, V, F) of two sets of pictures; the last four belong to the reader.
+    """From readings (L, N, V, F) of two sets of pictures; `names` to `related` are the reader's.
 
-    With None every factor is related to itself alone.
+    With None every factor is related to itself alone. `known` says which factors (F,) the latents
+    hold anything of; with None all of them. No latent is for another one: what moves its reading is
+    something else.
     """
     seen, held_out = _finite(validation, "validation"), _finite(test, "test")
     at, least, unit = (
@@ -108,11 +111,14 @@ def measure(
     _check(seen, held_out, at, least, unit, names)
     response = seen.mean(axis=1)  # (L, V, F)
     chosen = _correlations(seen, least)
+    held = np.ones(len(names), bool) if known is None else np.asarray(known, bool)
     # Completions are drawn, so readings move with any latent, but at random.
-    dead = (np.abs(chosen) <= CHANCE / _comparisons(seen) ** 0.5).all(axis=1)
+    chance = np.abs(chosen) <= CHANCE / _comparisons(seen) ** 0.5
+    dead = (chance | ~held).all(axis=1)
     # To two digits, and of equals the one that moves most
     reach = np.ptp(response, axis=1) / unit
-    order = np.lexsort((reach, np.abs(chosen).round(2), reach <= WIDEST), axis=1)
+    possible = np.broadcast_to(held, chosen.shape)
+    order = np.lexsort((reach, np.abs(chosen).round(2), reach <= WIDEST, possible), axis=1)
     rows, factor = np.arange(len(seen)), order[:, -1]
     sign = np.where(chosen[rows, factor] < 0, -1.0, 1.0)
     ends = np.array([useful(sign[i] * response[i, :, factor[i]], at) for i in rows])

@@ -3,7 +3,7 @@
 Of one picture all completions have the same noise, so that only the latents differ.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,8 @@ from pixel_cnn_pp import sampling
 
 # Directions beyond the paper cost as much as axes do; these are half as many as its 32 axes.
 DIRECTIONS = 16
-# A regression on 32 latents explains .03 of a factor that 1,024 images' codes know nothing of.
+# Of a factor that latents hold anything of, a regression on them explains this part. On 32 latents
+# it explains .03 of one that 1,024 images' codes know nothing of.
 EXPLAINED = 0.1
 # Of the two halves of its range, a latent that acts in one direction only does this part in one.
 ONE_SIDED = 0.25
@@ -73,6 +74,7 @@ class Traversal:
         """
         rows, factor = np.arange(len(self.validation)), self.control.factor
         follows = np.abs(self.control.validation[rows, factor]).round(2)
+        follows[self.control.dead] = 0.0  # it may have a factor that it cannot be for
         reach = np.ptp(self.validation.mean(axis=1), axis=1) / self.reader.spread
         return np.stack([follows, reach[rows, factor]], axis=1)
 
@@ -97,8 +99,14 @@ def reader(subject: Subject, context_mask: np.ndarray | None = None) -> Reader:
 
 
 def traverse(
-    subject: Subject, hole: str, reader: Reader, measured: Sequence[Latent], values: np.ndarray
+    subject: Subject,
+    hole: str,
+    reader: Reader,
+    measured: Sequence[Latent],
+    values: np.ndarray,
+    known: Collection[str],
 ) -> Traversal:
+    """`known` are the factors that the latents hold anything of."""
     count = subject.settings.control_images
     vectors = np.array([each.direction for each in measured])
 
@@ -114,7 +122,8 @@ def traverse(
 
     validation, test = moved(subject.validation, "validation"), moved(subject.test, "test")
     scale = reader.names, reader.resolution, reader.spread, reader.related
-    found = control.measure(validation, test, values, *scale)
+    held = [name in known for name in reader.names]
+    found = control.measure(validation, test, values, *scale, held)
     return Traversal(reader, values, validation, test, found)
 
 
@@ -167,30 +176,40 @@ def completions(
     return np.concatenate(pictures)[: len(z)]
 
 
-def directions(subject: Subject, legible: Sequence[str]) -> list[Latent]:
-    """Beyond the paper: of most variance, and regressions of what can be read.
+def codes(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+    """Means and draws (N, D) of the posteriors of training pictures, 0 where a latent is idle.
 
-    Half of the places are for the regressions that explain most of their factor, if they do at all.
+    What an idle latent holds is noise, and as wide as anything.
     """
     images = subject.train.images[: subject.settings.encoded_images]
-    codes = encode(subject.model, images, 1.0, subject.seed("control"))
-    active = codes.mean.var(axis=0) > latent_statistics.ACTIVE_VARIANCE
-    if not active.any():
+    found = encode(subject.model, images, 1.0, subject.seed("control"))
+    active = found.mean.var(axis=0) > latent_statistics.ACTIVE_VARIANCE
+    return np.where(active, found.mean, 0.0), np.where(active, found.z, 0.0)
+
+
+def regressions(
+    subject: Subject, legible: Sequence[str], mean: np.ndarray
+) -> list[tuple[Latent, str, float]]:
+    """Of factors that posterior means tell, most first: direction, factor and part explained."""
+    if not mean.any():
         return []
-    # What an idle latent holds is noise, and as wide as anything.
-    mean, z = (np.where(active, each, 0.0) for each in (codes.mean, codes.z))
     values, names = labels(subject.train)
     wanted = [n for n in legible if values[: len(mean), names.index(n)].std() > 0]
     truth = values[: len(mean), [names.index(n) for n in wanted]]
     fitted = control.regression_directions(mean, truth, wanted)
     explained = [
-        np.corrcoef(mean @ each.direction, column)[0, 1] ** 2
+        float(np.corrcoef(mean @ each.direction, column)[0, 1] ** 2)
         for each, column in zip(fitted, truth.T, strict=True)
     ]
-    told = [i for i in np.argsort(explained)[::-1] if explained[i] >= EXPLAINED]
-    kept = [fitted[i] for i in told[: DIRECTIONS // 2]]
-    count = min(int(active.sum()), DIRECTIONS - len(kept))
-    return [*control.principal_directions(z, count), *kept]
+    found = zip(fitted, wanted, explained, strict=True)
+    return sorted((each for each in found if each[2] >= EXPLAINED), key=lambda each: -each[2])
+
+
+def directions(z: np.ndarray, told: Sequence[tuple[Latent, str, float]]) -> list[Latent]:
+    """Beyond the paper: of most variance, and regressions of what is told best, half of each."""
+    kept = [latent for latent, _, _ in told[: DIRECTIONS // 2]]
+    count = min(int(z.any(axis=0).sum()), DIRECTIONS - len(kept))
+    return [*(control.principal_directions(z, count) if count else ()), *kept]
 
 
 def labels(arrays: ImageArrays) -> tuple[np.ndarray, tuple[str, ...]]:

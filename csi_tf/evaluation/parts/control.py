@@ -1,7 +1,8 @@
 """Which latents steer what is completed: axes of z as in the paper, and directions apart.
 
 Under each box a reader of factors or attributes looks at the completed hole. Laws of random holes
-have no place of their own to read from.
+have no place of their own to read from. What the latents hold nothing of they are not said to
+steer, whatever a reader sees: it is linear, and may take a darker skin for a longer nose.
 """
 
 from typing import Any
@@ -29,10 +30,13 @@ def measure(subject: Subject, report: Report) -> None:
     readers = _readers(subject)
     axes = control.axes(subject.model.config.latent_dim)
     legible = dict.fromkeys(name for reader in readers.values() for name in reader.names)
-    measured = axes + steering.directions(subject, list(legible))
+    mean, z = steering.codes(subject)
+    told = steering.regressions(subject, list(legible), mean)
+    known = {name for _, name, _ in told}
+    measured = axes + steering.directions(z, told)
     values = np.linspace(*latents.USUAL, subject.settings.control_values)
     found = {
-        hole: steering.traverse(subject, hole, reader, measured, values)
+        hole: steering.traverse(subject, hole, reader, measured, values, known)
         for hole, reader in readers.items()
     }
     # Those that were asked for say what a latent is for; the others are there to be compared.
