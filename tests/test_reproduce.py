@@ -235,6 +235,15 @@ def test_trains_measures_draws_and_judges(tmp_path, standins, capsys):
     assert "not measured" in said
 
 
+def test_the_command_in_the_ledger_asks_for_what_was_trained(tmp_path, standins, capsys):
+    preset = plan.changed(small(), {"mmd_weight": 2e5, "mmd_prior_draws": 7})
+    run.run(preset, tmp_path)
+    assert "the paper's mmd_weight of 2e+06, not 200000" in capsys.readouterr().out
+    asked = json.loads((tmp_path / "claims.json").read_text())["about"]["command"]
+    assert "--mmd_prior_draws=7" in asked
+    assert "mmd_weight" not in asked
+
+
 def test_again_it_does_only_what_is_new(tmp_path, standins, capsys):
     run.run(small(), tmp_path)
     capsys.readouterr()

@@ -32,7 +32,7 @@ from csi_tf.figures.settings import Figures
 from csi_tf.loading import MODEL_FILE
 from csi_tf.reproduce import claims, ledger
 from csi_tf.reproduce.evidence import Evidence, Verdict
-from csi_tf.reproduce.plan import NAMES, PAPERS, Job, plan, smoke
+from csi_tf.reproduce.plan import NAMES, PAPERS, Job, changed, plan, smoke
 
 # What the claims ask of each; completions of variants are not looked at any closer.
 _HOLES = ("likelihood", "pictures", "seam")
@@ -77,7 +77,7 @@ def run(config: Config, directory: Path) -> None:
     learners.prepare(config)
     # Each model compiles its own step, which TensorFlow takes for one traced too often.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    asked = config
+    asked = changed(config, PAPERS)  # which is what is trained
     if (weight := config.objective.mmd_weight) != PAPERS["mmd_weight"]:
         logs.say(f"Models have the paper's mmd_weight of {PAPERS['mmd_weight']:g}, not {weight:g}")
     if config.run.smoke:
