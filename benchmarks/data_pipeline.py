@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 
 import numpy as np
-from step_time import our_times
+from step_time import SIZE, our_times
 
 from csi_tf import data
 
@@ -31,19 +31,18 @@ def report(what: str, images_per_second: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--images", type=int, default=60_000)
     args = parser.parse_args()
 
     start = time.perf_counter()
-    made = data.arrays("procedural_faces", "train", args.size, limit=min(args.images, 2048))
+    made = data.arrays("procedural_faces", "train", SIZE, limit=min(args.images, 2048))
     drawn = len(made) / (time.perf_counter() - start)
     report("drawing procedural faces", drawn)
 
     images = np.resize(made.images, (args.images, *made.images.shape[1:]))
-    warm_up = args.steps // 10
+    warm_up = max(1, args.steps // 10)
     for masks in (None, "rectangle"):
         batches = data.Batches(images, args.batch, flip=True, mask_distribution=masks)
         for route, stream in (

@@ -27,6 +27,7 @@ _SUBMODULES = (
     "objectives",
     "randomness",
     "runs",
+    "session",
     "stages",
     "summary",
     "training",

@@ -210,11 +210,22 @@ class Config(CheckedSettings):
                 "warm_start is a model of one stage: leave it out, or choose a mode of"
                 f" {', '.join(alone)}"
             )
-        if self.loop.warm_start_parts != "all" and self.loop.warm_start is None:
+        if self.loop.warm_start is not None and self.loop.stage1 is not None:
             raise ValueError(
-                f"warm_start_parts {self.loop.warm_start_parts} says what of --warm_start is taken:"
-                " name the model there"
+                "stage1 and warm_start both say what to start from, and warm_start has the weights"
+                " of its stage one: leave one out"
             )
+        if self.loop.warm_start_parts == "pixelcnn":
+            if self.loop.warm_start is None:
+                raise ValueError(
+                    "warm_start_parts pixelcnn says what of --warm_start is taken: name the model"
+                    " there"
+                )
+            if self.run.mode == "stage2":
+                raise ValueError(
+                    "warm_start_parts pixelcnn has encoder and decoder learnt anew, which stage two"
+                    " leaves as they are: give it to mode stage1 or one_stage"
+                )
         if self.run.mode in STAGE_TWO_MODES and not self.model.latents:
             raise ValueError(
                 "without latents there is no stage one to start from: train the bidirectional"
@@ -230,6 +241,7 @@ class Config(CheckedSettings):
         """Settings in which two runs differ so that one cannot go on from the other."""
         # How long it runs, and what happens beside the steps.
         free = {"mode", "preset", "smoke", "only", "test_images", "epochs", "train_steps"}
+        free.add("data_dir")  # of the same data, which training counts
         free |= {f.name for f in fields(LoopConfig)}
         if self.run.mode in STAGE_TWO_MODES:
             free -= {"stage1", "stage2_init"}

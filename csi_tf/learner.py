@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import keras
 import numpy as np
 
-from csi_tf import checkpoints, objectives, stages, workers
+from csi_tf import checkpoints, logs, objectives, stages, workers
 from csi_tf import model as models
 from csi_tf.config import Config
 
@@ -180,6 +180,9 @@ def prepare(config: Config) -> None:
             "the workers of TF_CONFIG train on TensorFlow only: unset it, or set"
             " KERAS_BACKEND=tensorflow."
         )
+    elif config.loop.deterministic:
+        logs.say("deterministic is TensorFlow's: on a GPU JAX repeats itself to the bit with")
+        logs.say("XLA_FLAGS=--xla_gpu_deterministic_ops=true, on a CPU always")
 
 
 def make(config: Config, stage: str, dataset_size: int, main_steps: int) -> Learner:

@@ -198,7 +198,7 @@ class Loop:
             logs.say(
                 f"{self.learner.stage}: {self.total - step:,} steps to go take"
                 f" {logs.eta(self.total - step, rate)}. For something smaller:"
-                " --flagfile=flags/presets/cpu.cfg, or fewer --train_steps."
+                " --preset=cpu, or fewer --train_steps."
             )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import csi_tf
 from csi_tf.settings import CheckedSettings
 
 # What each --mode calls, as module:function(settings, directory); imported when picked.
@@ -67,6 +68,10 @@ class Export(CheckedSettings):
         self._require(self.output != "", "output", "the name of a directory")
 
     def default_output(self) -> Path:
+        """In the run's directory, but for those that come along."""
+        if self.model in csi_tf.available():
+            return Path("outputs", f"exported-{self.model}")
         from csi_tf import loading  # with Keras, which takes its time
 
-        return loading.find(self.model).parent / "exported"
+        place = loading.find(self.model).parent
+        return (place.parent if place.name in ("stage1", "stage2") else place) / "exported"

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from csi_tf import checkpoints, loading, logs
+import csi_tf
+from csi_tf import checkpoints, checks, loading, logs
 from csi_tf import model as models
 from csi_tf.learner import Learner
 
@@ -15,7 +16,7 @@ def load(learner: Learner, where: str, parts: str = "all") -> tuple[int, int]:
     Optimisers start anew. A model file in half precision has been rounded to 11 bits; a checkpoint
     does as well.
     """
-    path = Path(where) if where.endswith(checkpoints.SUFFIX) else loading.find(where)
+    path = _find(where, learner.stage)
     weights, info = checkpoints.read(path)
     if info.get("stage") != learner.stage:
         raise ValueError(
@@ -35,3 +36,13 @@ def load(learner: Learner, where: str, parts: str = "all") -> tuple[int, int]:
     taken = "the PixelCNN of " if parts == "pixelcnn" else ""
     logs.say(f"{learner.stage}: warm start from {taken}{path}, which has seen {seen:,} images")
     return before, seen
+
+
+def _find(where: str, stage: str) -> Path:
+    """Of a run of two stages, or of a model that comes along, the one of this stage."""
+    path = checks.path(where)
+    if path.suffix == checkpoints.SUFFIX:
+        return path
+    place = loading.SHIPPED / where if where in csi_tf.available() else path
+    own = place / stage / loading.MODEL_FILE
+    return own if own.is_file() else loading.find(where)

@@ -125,6 +125,8 @@ def _placed(name: str, value: Any) -> Any:
     """Relative paths made absolute: a run's flagfile repeats it from any directory."""
     if not isinstance(value, str):
         return value
+    if name == "warm_start" and value in csi_tf.available():
+        return value
     if name in ("data_dir", "stage1", "warm_start"):
         return checks.absolute(value)
     if name == "dataset" and (kind := re.match("npz:|images:", value)):
@@ -149,6 +151,11 @@ def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:
         mode = _mode(arguments)
         others = [None, *OWN_HELP]
         if any(error.flagname.removeprefix("no") in define(other) for other in others):
+            if mode is None:
+                raise UsageError(
+                    f"--{error.flagname} goes with a mode, such as --mode=inpaint: name it; --help"
+                    " lists the modes"
+                ) from None
             raise UsageError(
                 f"--{error.flagname} has no place in --mode={mode}; --mode={mode} --help lists what"
                 " has"

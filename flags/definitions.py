@@ -27,7 +27,8 @@ RUN = {
     " at once, the paper's ablation. Mode demo: see what a model that comes along does. Modes"
     " inpaint, traverse, reconstruct and sample use a trained model, mode evaluate measures one,"
     " mode figures draws the paper's figures, mode ledger writes the page of results, mode export"
-    " makes a model small: they have flags of their own; --mode=inpaint --help lists them. Mode"
+    " makes a model small, mode studio serves a page: they have flags of their own; --mode=inpaint"
+    " --help lists them. Mode"
     " reproduce: train what the figures need, measure it, draw them and say which claims hold.",
     "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
     " command line over both, in whatever order they come.",
@@ -119,8 +120,8 @@ OPTIMISER = {
     "clip_norm": "Clip the gradient to this global norm.",
     "ema": "Decay of an average of the weights to evaluate with, such as 0.999.",
     "latent_warmup_steps": "First steps for encoder and decoder alone. They are trained with a head"
-    " that sees a pixel's neighbours alone in place of the PixelCNN, so that the latents are in use"
-    " before it comes.",
+    " that sees a pixel's neighbours and no more of the picture, in place of the PixelCNN, so that"
+    " the latents are in use before it comes.",
     "precision": "Arithmetic of the networks. Likelihood and MMD stay in float32. With auto,"
     " whichever is faster on this machine, tried out for a second when a run begins.",
     "xla": "Compile the training step with XLA. For GPUs: on a CPU it is much slower.",
@@ -136,10 +137,10 @@ LOOP = {
     "warm_start": "Model file, checkpoint or run to take the weights of this stage from. The"
     " optimiser starts anew, and --stage1 and --latent_warmup_steps are not needed. To go on with a"
     " run whose checkpoints are at hand, start it again with its --run_dir instead.",
+    "warm_start_parts": "What of --warm_start is taken. All of it, or the PixelCNN alone, while"
+    " encoder and decoder begin afresh with --latent_warmup_steps: for a model whose latents came"
+    " to nothing.",
     "log_every": "Steps between two points of the training curves.",
-    "warm_start_parts": "What is taken of the model that --warm_start names: all of it, or its"
-    " PixelCNN alone, while encoder and decoder begin afresh with --latent_warmup_steps. For a"
-    " model that has learnt to do without its latents.",
     "validate_every": "Steps between two validations on held-out images.",
     "validation_images": "Held-out images to validate on, at most.",
     "panel_every": "Steps between two panels of pictures in TensorBoard, which the last step always"
@@ -207,8 +208,8 @@ HOLE = {
 
 DRAWING = {
     "latents": "Latents to set, such as smile=4,7=-1.5, by name or dimension; what is not set is"
-    " inferred. In mode traverse those to move, such as smile,7; by default those that have names,"
-    " or else the eight that say most of the picture.",
+    " inferred. In mode traverse those to move, such as smile,7; by default the first eight that"
+    " have names, or else the eight that say most of the picture.",
     "values": "Values of a traversal: a list such as -3,0,3, or FROM:TO:COUNT. By default seven"
     " over the interval where a latent is of use.",
     "num_samples": "Completions of each picture. None is 8 in mode inpaint, 1 in reconstruct and 16"
@@ -229,9 +230,9 @@ COMMAND_HELP = {"Command": COMMAND, "Picture": PICTURE, "Hole": HOLE, "Drawing":
 EVALUATION = {
     "mode": "What to do. Mode evaluate: measure a model on held-out images.",
     "model": "Model to measure: a run directory, a model file or a model's name.",
-    "output": "Directory to write to, by default evaluation/ beside the model. It receives"
-    " evaluation.json, evaluation.md and latents.json. Started again, an evaluation goes on where"
-    " it was stopped. --run_dir says the same.",
+    "output": "Directory to write to, by default evaluation/ beside the model, or under outputs/"
+    " for one that comes along. It receives evaluation.json, evaluation.md and latents.json."
+    " Started again, an evaluation goes on where it was stopped. --run_dir says the same.",
     "overwrite": "Replace an evaluation of another model or with other settings.",
     "parts": "What to measure: some of likelihood, latents, reconstruction, pictures, seam,"
     " calibration, control, wide_z, baselines. None is all that the model allows.",
@@ -243,8 +244,8 @@ EVALUATION = {
 
 HELD_OUT = {
     "dataset": "Images to measure on: a data set as in training. None is that of the model. The"
-    " test split, or one half of the validation split where there is no other; choices are made on"
-    " images apart from these.",
+    " test split, and choices are made on the validation split; where only one of them is there,"
+    " half of it for each.",
     "data_dir": "Where TensorFlow Datasets keeps its data. None stands for that of the training.",
     "images": "Images whose holes are filled and scored.",
     "num_samples": "Completions of each.",

@@ -14,7 +14,7 @@ _HOMES = {
     "TwoStreams": "streams",
     "data_dependent_initialisation": "convolutions",
 }
-_SUBMODULES = ("mixture", "receptive_field")
+_SUBMODULES = ("mixture", "receptive_field", "sampling")
 
 __all__ = [*_HOMES, *_SUBMODULES]
 

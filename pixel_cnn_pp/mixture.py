@@ -7,6 +7,7 @@ before them. Everything is float32 whatever the compute dtype of the network.
 """
 
 import math
+from numbers import Real
 from typing import NamedTuple
 
 import keras
@@ -106,7 +107,8 @@ def level_log_probs(params, images_pm1, channel: int):
 def sample(params, seed, truncation: float | None = 1.0):
     """One draw per pixel on the 8-bit grid, from an integer or a `keras.random.SeedGenerator`."""
     params = _parameters(params)
-    if not isinstance(seed, int | np.integer | keras.random.SeedGenerator) or seed is True:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole and not isinstance(seed, keras.random.SeedGenerator):
         raise ValueError(f"seed is {seed!r}, expected a whole number or a SeedGenerator.")
     shape = (*ops.shape(params.logits)[:-1], params.logits.shape[-1] + 3)
     return draw(params, keras.random.uniform(shape, seed=seed, dtype="float32"), truncation).image
@@ -127,7 +129,8 @@ def draw(params, uniforms, truncation: float | None = 1.0) -> Draw:
 def noise(uniforms, truncation: float | None = 1.0):
     """What a draw needs besides the parameters: (..., K + 3) uniforms -> K Gumbel numbers and three
     logistic ones, these within `truncation`."""
-    if truncation is not None and not (isinstance(truncation, int | float) and truncation >= 0):
+    number = isinstance(truncation, Real) and not isinstance(truncation, bool)
+    if truncation is not None and not (number and truncation >= 0):
         raise ValueError(
             f"truncation is {truncation!r}, expected None (no truncation) or 0 or more."
         )

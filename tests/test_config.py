@@ -46,6 +46,11 @@ OTHER = Config(
 )
 
 
+WARM = Config(
+    RunConfig("stage1"), loop=LoopConfig(warm_start="some/model", warm_start_parts="pixelcnn")
+)
+
+
 def test_other_differs_everywhere():
     """What the round trips below are worth depends on it."""
     for group in fields(Config):
@@ -53,11 +58,13 @@ def test_other_differs_everywhere():
         for setting in fields(kind):
             same = getattr(getattr(CONFIG, group.name), setting.name)
             # full_image_encoder needs latents, and the others are for some modes only
-            if setting.name not in ("latents", "smoke", "only", "test_images", "warm_start"):
+            if setting.name in ("warm_start", "warm_start_parts"):
+                assert getattr(WARM.loop, setting.name) != same, setting.name
+            elif setting.name not in ("latents", "smoke", "only", "test_images"):
                 assert getattr(getattr(OTHER, group.name), setting.name) != same, setting.name
 
 
-@pytest.mark.parametrize("config", [CONFIG, OTHER], ids=["defaults", "other"])
+@pytest.mark.parametrize("config", [CONFIG, OTHER, WARM], ids=["defaults", "other", "warm"])
 def test_json_round_trip(config):
     assert Config.from_json(config.to_json()) == config
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from csi_tf import checks, files, latents, logs, provenance, runs
+from csi_tf import files, latents, logs, provenance, runs
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation import subject as subjects
 from csi_tf.evaluation.report import Report
@@ -22,7 +22,6 @@ _FREE = {"model", "mode", "output", "overwrite", "parts", "data_dir", "batch"}
 
 def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Report:
     """`cache` is where several evaluations on the same images share what takes long to fit."""
-    checks.keras_backend()
     subject = subjects.open_subject(settings)
     subject.cache = cache
     names = subjects.parts(settings, subject)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import csi_tf
 from csi_tf import masks
 from csi_tf.evaluation.bootstrap import FEWEST
 from csi_tf.settings import CheckedSettings
@@ -62,7 +63,9 @@ class Evaluation(CheckedSettings):
             raise ValueError(f"masks is empty; name some, such as {MASKS}")
 
     def default_output(self) -> Path:
-        """Beside the model."""
+        """Beside the model, but for those that come along."""
+        if self.model in csi_tf.available():
+            return Path("outputs", f"evaluation-{self.model}")
         from csi_tf import latents, loading
 
         return loading.find(self.model).parent / latents.EVALUATED

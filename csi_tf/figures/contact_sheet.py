@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from csi_tf import runs
+from csi_tf import files
 from csi_tf.config import Config
 
 PAIRS = 3  # rows of images, each above the same images with holes
@@ -215,5 +215,5 @@ def write(config: Config, directory: Path) -> None:
     png = io.BytesIO()
     sheet.save(png, "PNG")
     path = directory / "contact_sheet.png"
-    runs.write(path, png.getvalue())
+    files.write(path, png.getvalue())
     print(f"Contact sheet of {len(images)} image{'s' * (len(images) > 1)}: {path}")

@@ -1,11 +1,11 @@
 """The paper's claims, each with the numbers that decide it.
 
 The bounds were fixed before anything was trained; the reason stands beside each. Five checks are
-others since, after the models that come along had been measured, and before those were that the
-ledger is of: factors are counted and not axes, attributes that go together are no rivals, the seam
-is that of samples without truncation, the move of a global factor is the same under both holes, and
-to neglect z is to keep less than half of it. The rule by which numbers become a verdict is in
-`csi_tf.reproduce.evidence`.
+others since, besides what counts as steering (docs/deviations.md), after the models that come along
+had been measured, and before those were that the ledger is of: factors are counted and not axes,
+attributes that go together are no rivals, the seam is that of samples without truncation, the move
+of a global factor is the same under both holes, and to neglect z is to keep less than half of it.
+The rule by which numbers become a verdict is in `csi_tf.reproduce.evidence`.
 """
 
 from dataclasses import dataclass

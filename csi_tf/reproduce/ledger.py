@@ -1,6 +1,6 @@
 """claims.json, which holds what a reproduction found, and the page that is written from several.
 
---mode=ledger --claims=A.json,B.json --output=docs writes docs/results.md; it needs the files only.
+--mode=ledger --claims=A.json,B.json --output=DIR writes DIR/results.md; it needs the files only.
 """
 
 import json

@@ -22,4 +22,4 @@ class Ledger(CheckedSettings):
         return tuple(name.strip() for name in self.claims.split(",") if name.strip())
 
     def default_output(self) -> Path:
-        return Path("docs")
+        return Path("outputs", "ledger")
