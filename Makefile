@@ -22,6 +22,7 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	  echo "csi-tf needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) -V 2>&1); name one with: make PYTHON=/path/to/python3.12 $(or $(MAKECMDGOALS),test)" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) has no venv module; install it (on Debian and Ubuntu: apt install python3-venv) and run make again." >&2; exit 1; }
+	@echo "Installing some 4 GB into $(VENV), which takes minutes and says nothing meanwhile"
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

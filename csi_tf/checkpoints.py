@@ -271,4 +271,4 @@ def _kind(value: Any) -> str:
 
 
 def _explained(problem: str) -> AbstractContextManager[None]:
-    return files.explained(problem, CheckpointError, " and go on: earlier checkpoints are whole")
+    return files.explained(problem, CheckpointError, " and go on: checkpoints there are whole")

@@ -36,6 +36,12 @@ def find(where: str | os.PathLike[str]) -> Path:
     ):
         if candidate.is_file():
             return candidate
+    for place in (path, path / "stage2", path / "stage1"):
+        if (place / "checkpoints").is_dir():
+            raise ValueError(
+                f"training in {place} is not finished: give its command again, with"
+                f" --run_dir={path}, to go on"
+            )
     shipped = ", ".join(csi_tf.available())
     raise ValueError(
         f"there is no finished model in {path}: expected a run directory with {MODEL_FILE}, or"

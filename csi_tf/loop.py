@@ -63,10 +63,8 @@ class Loop:
                 terms = self.learner.step(batch, step <= self.warmup)
                 self._check(terms, step, batch)
                 if step % self.config.loop.log_every == 0 or step in (1, self.total):
-                    shown = self._log(step, terms)
-                    bar.advance(scalars=shown)
-                else:
-                    bar.advance()
+                    self._log(step, terms)
+                bar.advance(scalars={"bits/dim": _bits(terms)})
                 self.owed = self._due(step)
                 self._settle(step)
                 if step == start + STEPS_TO_ESTIMATE:
@@ -93,10 +91,10 @@ class Loop:
             return self.batches.dataset(start, self.total).as_numpy_iterator()
         return self.batches.iterate(start, self.total)
 
-    def _log(self, step: int, terms: dict[str, Any]) -> dict[str, float]:
+    def _log(self, step: int, terms: dict[str, Any]) -> None:
         numbers = {name: float(np.asarray(value)) for name, value in terms.items()}
-        bits = numbers["nats"] / (max(numbers.pop("values"), 1.0) * stages.LOG_2)
-        numbers |= {"bits_per_dim": bits, "skipped": float(self.skipped)}
+        numbers |= {"bits_per_dim": _bits(terms), "skipped": float(self.skipped)}
+        numbers.pop("values")
         numbers.pop("finite")
         if "mmd" in numbers:
             numbers["mmd_floor"] = latent_statistics.mmd_floor(
@@ -105,7 +103,6 @@ class Loop:
                 self.config.model.latent_dim,
             )
         self.recorder.scalars(step, {f"train/{name}": value for name, value in numbers.items()})
-        return {"bits/dim": bits}
 
     def _check(self, terms: dict[str, Any], step: int, batch: Arrays) -> None:
         if float(np.asarray(terms["finite"])) > 0.5:
@@ -200,6 +197,12 @@ class Loop:
                 f" {logs.eta(self.total - step, rate)}. For something smaller:"
                 " --preset=cpu, or fewer --train_steps."
             )
+
+
+def _bits(terms: dict[str, Any]) -> float:
+    """Of a step that was checked to be finite, so that nothing is waited for here."""
+    nats, values = (float(np.asarray(terms[name])) for name in ("nats", "values"))
+    return nats / (max(values, 1.0) * stages.LOG_2)
 
 
 @contextmanager

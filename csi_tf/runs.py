@@ -43,6 +43,7 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
     with locked(directory, ".lock"):
         settings = [directory / "config.json", directory / "flagfile.txt"]
         before = {path: path.read_bytes() for path in settings if path.exists()}
+        begun = any(directory.glob("**/checkpoints"))
         try:
             _check_settings(config, directory)
             placeless = replace(config, run=replace(config.run, run_dir=None))
@@ -53,6 +54,9 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
             if isinstance(error, ValueError):  # refused: what is there has its old settings
                 for path, content in before.items():
                     write(path, content)
+                # A stage of a run has none of its own; what was refused shall not be its.
+                for path in {*settings} - {*before} if begun else ():
+                    path.unlink(missing_ok=True)
             # A run that failed before it had anything to show leaves nothing behind.
             if is_new and {path.name for path in directory.iterdir()} <= _OWN_FILES:
                 shutil.rmtree(directory, ignore_errors=True)
@@ -77,7 +81,9 @@ def _check_settings(config: Config, directory: Path) -> None:
             " to go on with it, or choose another --run_dir"
         )
     if changes := config.changes(before):
-        print(f"Settings changed: {'; '.join(sorted(changes.values()))}", flush=True)
+        print(
+            f"Settings that differ from before: {'; '.join(sorted(changes.values()))}", flush=True
+        )
 
 
 def default_name(config: Config, now: datetime) -> str:

@@ -5,6 +5,7 @@ train      one stage in one directory, from scratch or from where it was stopped
 """
 
 import os
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from csi_tf import (
 from csi_tf import learner as learners
 from csi_tf.config import Config
 from csi_tf.data.pipeline import Batches
+from csi_tf.errors import RunFailed
 from csi_tf.loading import MODEL_FILE
 from csi_tf.loop import Loop, signals
 
@@ -100,7 +102,15 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
                 f"{directory} holds a finished model and no checkpoint to train it further from:"
                 " choose another --run_dir."
             )
-        _refuse_to_part(stage, directory)
+        if _is_parted(stage, directory):
+            if config.run.mode != "train":
+                raise ValueError(
+                    f"{directory.parent / 'stage2'} was begun from the stage one in {directory}, so"
+                    " that is not trained any further: choose another --run_dir, or train stage two"
+                    f" on, by this command with --mode=train --run_dir={directory.parent}"
+                )
+            logs.say(f"{stage}: stays as it is, as stage two was begun from it, {finished}")
+            return finished
     state, info = before or ({}, {})
     start = _done(info, config, directory, total) if before else 0
     # Where the warm-up ended is settled when a run begins, however long it becomes.
@@ -123,6 +133,8 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
         images_before = stage_one.start_from(learner, stage1, config.loop.stage2_init)
     batches = batches_of(config, images, stage, carried, count, worker)
     chief = worker == 0
+    if chief:
+        _check_room(learner, directory)
     records = directory if chief else directory / f"worker-{worker}"
     with (
         logs.Recorder(records, start + 1 if start else 0, tensorboard=chief) as recorder,
@@ -166,8 +178,8 @@ def _images(config: Config) -> tuple[np.ndarray, np.ndarray]:
     held_out = read(split, config.loop.validation_images)
     if len(held_out) < 2:
         raise ValueError(
-            f"{chosen.dataset} has {len(held_out)} images in its split {split}; at least 2 must be"
-            " held out to validate on."
+            f"{chosen.dataset} has {len(held_out)} images for its split {split}, and 2 or more must"
+            " be held out to validate on: add images."
         )
     if len(train) < config.optimiser.batch_size:
         raise ValueError(
@@ -235,15 +247,21 @@ def _done(info: dict[str, Any], config: Config, directory: Path, total: int) -> 
     return info["step"]
 
 
-def _refuse_to_part(stage: str, directory: Path) -> None:
-    """A stage two beside it has its encoder and decoder, which more steps would change."""
+def _is_parted(stage: str, directory: Path) -> bool:
+    """Whether a stage two beside it has its encoder and decoder, which more steps would change."""
     beside = directory.parent / "stage2"
     begun = (beside / MODEL_FILE).exists() or checkpoints.latest(beside / "checkpoints") is not None
-    if stage == "stage1" and directory.name == "stage1" and begun:
-        raise ValueError(
-            f"{beside} was begun from the stage one in {directory}, so that is not trained any"
-            f" further: choose another --run_dir, or train stage two alone with --mode=stage2"
-            f" --run_dir={beside}"
+    return stage == "stage1" and directory.name == "stage1" and begun
+
+
+def _check_room(learner: learners.Learner, directory: Path) -> None:
+    """A new checkpoint is whole before an old one goes, so two must fit."""
+    directory.mkdir(parents=True, exist_ok=True)
+    size = sum(array.nbytes for array in learner.state().values())
+    if (free := shutil.disk_usage(directory).free) < 2 * size:
+        raise RunFailed(
+            f"{directory} has {free / 1e6:.0f} MB of room, and a checkpoint takes {size / 1e6:.0f}:"
+            " make room for two of them or more there, or choose another --run_dir"
         )
 
 

@@ -60,7 +60,7 @@ def parse(argv: Sequence[str]) -> Settings:
             values = define()
             _read(values, [*preset, *arguments])
         if values.mode is None:
-            raise UsageError(f"--mode is needed, one of {', '.join(MODES)}; --help lists all flags")
+            raise UsageError(f"--mode is needed, one of {', '.join(MODES)}; --help lists flags")
         kinds = get_type_hints(Config)
         config = Config(
             **{
@@ -162,7 +162,8 @@ def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:
             ) from None
         known = [*values, *(f"no{name}" for name in values if values[name].boolean)]
         close = difflib.get_close_matches(error.flagname, known, n=1)
-        hint = f"did you mean --{close[0]}?" if close else "--help lists all flags"
+        page = "--help" if mode is None else f"--mode={mode} --help"
+        hint = f"did you mean --{close[0]}?" if close else f"{page} lists the flags"
         raise UsageError(f"unknown flag --{error.flagname}; {hint}") from None
     if rest:
         raise UsageError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
@@ -225,7 +226,11 @@ def help_text(argv: Sequence[str]) -> str | None:
     if "helpfull" in asked:
         return "\n".join([usage, "", *_full_help(mode)])
     if asked & {"help", "h"}:
-        return "\n".join([usage, *_short_help(mode), "", "--helpfull says more on each flag."])
+        more = ["", "--helpfull says more on each flag."]
+        if mode is None:
+            more.append(f"Modes with flags of their own: {', '.join(WITH_OWN_FLAGS)};")
+            more.append("--mode=inpaint --help, say, lists them.")
+        return "\n".join([usage, *_short_help(mode), *more])
     return None
 
 

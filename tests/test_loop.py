@@ -332,9 +332,9 @@ def test_more_steps_are_said_and_recorded_and_refused_settings_are_not(tmp_path,
     place = f"--run_dir={tmp_path / 'run'}"
     files = [tmp_path / "run" / name for name in ("config.json", "flagfile.txt")]
     assert main(*arguments(config(), place)) == 0
-    assert "Settings changed" not in capsys.readouterr().out
+    assert "Settings that differ" not in capsys.readouterr().out
     assert main(*arguments(config(train_steps=9), place)) == 0
-    assert "Settings changed: train_steps=9 and not 8\n" in capsys.readouterr().out
+    assert "Settings that differ from before: train_steps=9 and not 8\n" in capsys.readouterr().out
     assert Config.from_json(files[0].read_text()).optimiser.train_steps == 9
     assert "--train_steps=9" in files[1].read_text()
     before = [file.read_bytes() for file in files]
@@ -403,3 +403,49 @@ def test_no_image_is_validated_alone(count):
     assert max(sizes) <= validation.BATCH
     examples = np.concatenate([batch["example"] for batch in batches])
     np.testing.assert_array_equal(examples, np.arange(count))
+
+
+def test_what_was_refused_leaves_no_settings_in_a_stage_of_a_run(tmp_path, capsys):
+    """A stage has none of its own, so these would be taken for its."""
+    assert main(*arguments(config(), f"--run_dir={tmp_path / 'run'}")) == 0
+    stage = tmp_path / "stage"
+    (tmp_path / "run").rename(stage)
+    for name in ("config.json", "flagfile.txt"):
+        (stage / name).unlink()
+    assert main(*arguments(config(model={"filters": 7}), f"--run_dir={stage}")) == 2
+    assert "filters" in capsys.readouterr().err
+    assert not (stage / "config.json").exists()
+    assert not (stage / "flagfile.txt").exists()
+    assert main(*arguments(config(train_steps=9), f"--run_dir={stage}")) == 0
+
+
+def test_progress_shows_the_loss_of_every_step(tmp_path, monkeypatch):
+    shown = []
+    advance = logs.Bar.advance
+    monkeypatch.setattr(
+        logs.Bar,
+        "advance",
+        lambda bar, steps=1, scalars=None: (shown.append(scalars), advance(bar, steps, scalars)),
+    )
+    training.run(config(), tmp_path)
+    losses = [line["train/bits_per_dim"] for line in curve(tmp_path) if "train/nats" in line]
+    assert [each["bits/dim"] for each in shown if each] == pytest.approx(losses)
+
+
+def test_bfloat16_is_taken_where_it_is_clearly_faster_only(monkeypatch):
+    clock = {"float32": 1.0, "mixed_bfloat16": 0.9}
+    now = [0.0]
+
+    class Layer:
+        def __init__(self, *_, dtype):
+            self.dtype = dtype
+
+        def __call__(self, images):
+            now[0] += clock[self.dtype]
+            return images
+
+    monkeypatch.setattr(learner.keras.layers, "Conv2D", Layer)
+    monkeypatch.setattr(learner.time, "perf_counter", lambda: now[0])
+    assert learner.fastest_precision() == "float32"
+    clock["mixed_bfloat16"] = 0.5
+    assert learner.fastest_precision() == "mixed_bfloat16"

@@ -1,7 +1,9 @@
 """What a run takes over from another and what it must not: a stage one, weights, images."""
 
 import os
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,11 +49,26 @@ def test_a_latent_warm_up_leaves_half_of_a_short_run(total, expected):
     assert training._warmup_steps(config, "stage1", total) == expected
 
 
-def test_a_stage_one_with_a_stage_two_is_not_trained_further(trained):
-    before = (trained / "stage1" / MODEL_FILE).read_bytes()
+def test_a_stage_one_with_a_stage_two_is_not_trained_further(tmp_path, trained, capsys):
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = (run / "stage1" / MODEL_FILE).read_bytes()
+    more = {"train_steps": 4}
     with pytest.raises(ValueError, match=r"stage2 was begun from the stage one in .*stage1"):
-        training.run(tiny.config("train", optimiser={"train_steps": 4}), trained)
-    assert (trained / "stage1" / MODEL_FILE).read_bytes() == before
+        training.run(tiny.config("stage1", optimiser=more), run / "stage1")
+    training.run(tiny.config("train", optimiser=more), run)
+    assert "stage1: stays as it is, as stage two was begun from it" in capsys.readouterr().out
+    assert (run / "stage1" / MODEL_FILE).read_bytes() == before
+    assert checkpoints.read(run / "stage2" / MODEL_FILE)[1]["step"] == 4
+
+
+def test_a_checkpoint_that_will_not_fit_is_said_before_training(tmp_path, monkeypatch):
+    usage = SimpleNamespace(free=1000)
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda directory: usage)
+    with pytest.raises(
+        RunFailed, match="0 MB of room, and a checkpoint takes .* another --run_dir"
+    ):
+        training.run(tiny.config(optimiser=STEPS), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_a_stage_two_is_not_gone_on_with_from_another_stage_one(tmp_path, trained):
