@@ -90,6 +90,11 @@ def test_the_last_stage_of_a_run_is_loaded(tmp_path):
         loading.find(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="the model is 3"):
         csi_tf.load(3)
+    (tmp_path / "stopped" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(
+        ValueError, match=r"training in .*stopped is not finished: give its command"
+    ):
+        loading.find(tmp_path / "stopped")
 
 
 def changed(**changes):

@@ -64,9 +64,7 @@ def test_a_stage_one_with_a_stage_two_is_not_trained_further(tmp_path, trained, 
 def test_a_checkpoint_that_will_not_fit_is_said_before_training(tmp_path, monkeypatch):
     usage = SimpleNamespace(free=1000)
     monkeypatch.setattr(training.shutil, "disk_usage", lambda directory: usage)
-    with pytest.raises(
-        RunFailed, match="0 MB of room, and a checkpoint takes .* another --run_dir"
-    ):
+    with pytest.raises(RunFailed, match="0 MB of room, and a checkpoint takes"):
         training.run(tiny.config(optimiser=STEPS), tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
 
