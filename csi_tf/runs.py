@@ -106,7 +106,7 @@ def _make(config: Config) -> tuple[Path, bool]:
     if config.run.run_dir is not None:
         directory = Path(config.run.run_dir).expanduser()
         is_new = not directory.exists()
-        with explained(f"cannot make the run directory {directory}"):
+        with explained(f"cannot make the run directory {directory}, so choose another --run_dir"):
             directory.mkdir(parents=True, exist_ok=True)
         return directory, is_new
     name = default_name(config, datetime.now())

@@ -295,7 +295,7 @@ LEDGER = {
 EXPORT = {
     "mode": "What to do. Mode export: write a model with its kernels in half precision, to ship.",
     "model": "Model to write: a run directory, both of whose stages are taken, or a model file.",
-    "output": "Directory to write to, by default exported/ beside the model. It receives the"
+    "output": "Directory to write to, by default exported/ in the run. It receives the"
     " model files, the names of the latents, metrics.jsonl and a picture of the curves. --run_dir"
     " says the same.",
 }

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from test_loading import export
 import run
 from csi_tf import runs
 from csi_tf.evaluation import report as reports
+from csi_tf.evaluation.parts import latents
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.settings import Evaluation
 
@@ -97,6 +99,24 @@ def test_an_evaluation_goes_on_and_is_never_mixed_with_another(model, capsys):
     third = json.loads((place / "evaluation.json").read_text())
     assert third["done"] == ["likelihood"]
     assert third["measures"] != first["measures"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_measured_is_kept_when_stopped(number, model, monkeypatch, capsys):
+    measure = latents.measure
+
+    def interrupted(*_):
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(latents, "measure", interrupted)
+    asked = "--parts=likelihood,latents"
+    assert evaluate(model, asked) == 128 + number
+    said = capsys.readouterr().err
+    place = model / "evaluation"
+    assert f"stopped after measuring likelihood, saved in {place}; to go on: python run.py" in said
+    monkeypatch.setattr(latents, "measure", measure)
+    assert evaluate(model, asked) == 0
+    assert "likelihood: measured before" in capsys.readouterr().out
 
 
 def test_the_same_numbers_again(model, tmp_path):

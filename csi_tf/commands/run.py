@@ -1,6 +1,5 @@
 """The four modes that use a finished model: the loop over pictures that they share."""
 
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from csi_tf.commands.job import Job, Layout, Picture
 from csi_tf.commands.settings import Command
 from csi_tf.commands.sources import Source
 from csi_tf.commands.traversal import Traversal
-from csi_tf.errors import RunFailed, Stopped, Terminated
+from csi_tf.errors import RunFailed, Stopped
 
 LAYOUTS: dict[str, Callable[[Job], Layout]] = {
     "inpaint": Completions,
@@ -98,9 +97,8 @@ class _Batch:
         except KeyboardInterrupt as stop:
             if not self._written:
                 raise
-            number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
             done = self._done + self._skipped
-            raise Stopped(number, f"{done} of {_counted(len(self._sources))}") from None
+            raise Stopped.by(stop, f"{done} of {_counted(len(self._sources))}") from None
         self._tell()
 
     def _draw(self, start: int, sources: Sequence[Source], stack: ExitStack) -> None:

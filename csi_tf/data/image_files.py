@@ -214,7 +214,9 @@ def read_squares(
     finally:  # Also when the reader stops early: what was skipped until then is told.
         skipped = _listed([str(error) for error in failures], " ")
         if 0 < len(failures) < len(paths):
-            logger.warning("Skipped %d of %d image files: %s", len(failures), len(paths), skipped)
+            logger.warning(
+                "Skipped %d of %d image files of the split: %s", len(failures), len(paths), skipped
+            )
     if failures and len(failures) == len(paths):
         files = "The only image file" if len(paths) == 1 else f"All {len(paths)} image files"
         raise DataError(f"{files} cannot be read: {skipped}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from csi_tf import files, latents, logs, provenance, runs
+from csi_tf.errors import Stopped
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation import subject as subjects
 from csi_tf.evaluation.report import Report
@@ -31,16 +32,13 @@ def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Rep
         directory.mkdir(parents=True, exist_ok=True)
     with runs.locked(directory, ".lock"):
         report = _begun(settings, directory, _about(settings, subject))
-        for name in names:
-            if name in report.done:
-                logs.say(f"{name}: measured before")
-                continue
-            logs.say(f"{name} ...")
-            import_module(f"csi_tf.evaluation.parts.{name}").measure(subject, report)
-            report.done.append(name)
-            if name == "control":
-                latents.write(directory / latents.FILE, subject.entries)
-            report.write(directory)
+        try:
+            for name in names:
+                _measure(name, subject, report, directory)
+        except KeyboardInterrupt as stop:
+            if not report.done:
+                raise
+            raise Stopped.by(stop, f"measuring {', '.join(report.done)}") from None
         files.write(directory / TABLE, _page(report).encode())
     logs.say(f"Numbers: {directory / reports.FILE}; as a table: {directory / TABLE}")
     if "control" in names:
@@ -49,6 +47,18 @@ def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Rep
         hint = "in use from now on" if in_use else f"to use it, copy it next to {subject.path}"
         logs.say(f"Names of latents: {found}; {hint}")
     return report
+
+
+def _measure(name: str, subject: Subject, report: Report, directory: Path) -> None:
+    if name in report.done:
+        logs.say(f"{name}: measured before")
+        return
+    logs.say(f"{name} ...")
+    import_module(f"csi_tf.evaluation.parts.{name}").measure(subject, report)
+    report.done.append(name)
+    if name == "control":
+        latents.write(directory / latents.FILE, subject.entries)
+    report.write(directory)
 
 
 def _about(settings: Evaluation, subject: Subject) -> dict[str, Any]:

@@ -6,7 +6,6 @@ each evaluation from its last part.
 
 import gc
 import logging
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from rich.table import Table
 from csi_tf import checkpoints, data, files, logs, provenance, training, workers
 from csi_tf import learner as learners
 from csi_tf.config import Config
-from csi_tf.errors import RunFailed, Stopped, Terminated
+from csi_tf.errors import RunFailed, Stopped
 from csi_tf.evaluation import evaluate, regressors
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation.bootstrap import FEWEST
@@ -97,9 +96,8 @@ def run(config: Config, directory: Path) -> None:
         _evaluate_all(this)
         _draw(this)
     except KeyboardInterrupt as stop:
-        number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
         trained = sum(this.model(job.name).exists() for job in this.jobs)
-        raise Stopped(number, f"training {trained} of {len(this.jobs)} models") from None
+        raise Stopped.by(stop, f"training {trained} of {len(this.jobs)} models") from None
     evaluated = _evaluated(this)
     judged = [claims.judge(claim, evaluated) for claim in claims.CLAIMS]
     found = ledger.record(evaluated, judged, asked, provenance.about())
