@@ -561,9 +561,7 @@ def test_the_benchmark_lines_up(monkeypatch, capsys):
     monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
     benchmark = importlib.import_module("data_pipeline")
     monkeypatch.setattr(benchmark, "our_times", lambda *_: (1, 1e-3, 1, 1))
-    monkeypatch.setattr(
-        sys, "argv", ["data_pipeline.py", "--size=16", "--batch=4", "--steps=20", "--images=64"]
-    )
+    monkeypatch.setattr(sys, "argv", ["data_pipeline.py", "--batch=4", "--steps=20", "--images=64"])
     benchmark.main()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 8

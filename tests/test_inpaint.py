@@ -44,8 +44,11 @@ def pictures(count=3, seed=0):
 
 
 def assert_same(completions, others):
-    for name in ("images", "latents", "inferred", "log_likelihood", "seeds", "numbers"):
+    for name in ("images", "latents", "inferred", "seeds", "numbers"):
         np.testing.assert_array_equal(getattr(completions, name), getattr(others, name), name)
+    # A convolution's last bit depends on the place in the batch on some processors: one unit in the
+    # last place of some pixels' float32, of whole holes some 2e-9.
+    np.testing.assert_allclose(completions.log_likelihood, others.log_likelihood, rtol=1e-7)
 
 
 def part(completions, image=slice(None), sample=slice(None)):
@@ -65,7 +68,7 @@ def test_observed_pixels_are_those_given_and_the_hole_is_drawn(model):
 
 
 def test_a_completion_is_the_same_alone_and_in_any_request(model):
-    """Bit for bit, with one mask or one for each picture, whatever comes along in which order."""
+    """Pixels bit for bit, with one mask or one for each picture, whatever comes along in which order."""
     images = pictures(5)
     several = np.stack([masks.named(n, SIZE) for n in ("eyes", "mouth", "eyes", "nose", "mouth")])
     for mask in (np.repeat(EYES[None], 5, 0), several):

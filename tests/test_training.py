@@ -212,7 +212,7 @@ def test_bad_batches_can_be_skipped_and_are_counted(tmp_path, monkeypatch):
     ("changes", "says"),
     [
         ({"data": {"limit": 5}}, "5 training images do not fill a batch of 8"),
-        ({"loop": {"validation_images": 1}}, "at least 2 must be held out"),
+        ({"loop": {"validation_images": 1}}, "2 or more must be held out"),
     ],
 )
 def test_hopeless_settings_are_refused_before_training(tmp_path, changes, says):
