@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,9 @@ USAGE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143  # exit codes
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code. A user's mistake is one line on stderr; a mistake of ours a traceback."""
     argv = sys.argv if argv is None else argv
+    # TensorFlow's remarks bury what we say, and without a GPU its errors are that there is none.
+    has_gpu = any(Path("/dev").glob("nvidia*"))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu else "3")
     try:
         if page := flags.help_text(argv):
             print(page)

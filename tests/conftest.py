@@ -1,6 +1,7 @@
 """Settings that must be in place before a backend is imported."""
 
 import os
+import signal
 import socket
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -12,6 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
+
+# What a shell starts in the background has it ignored, and tests that stop a run would not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Compilation inside a test makes single examples slow, which says nothing about the property.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)

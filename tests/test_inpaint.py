@@ -68,7 +68,7 @@ def test_observed_pixels_are_those_given_and_the_hole_is_drawn(model):
 
 
 def test_a_completion_is_the_same_alone_and_in_any_request(model):
-    """Pixels bit for bit, with one mask or one for each picture, whatever comes along in which order."""
+    """Pixels bit for bit, with one mask or one for each, whatever comes along in which order."""
     images = pictures(5)
     several = np.stack([masks.named(n, SIZE) for n in ("eyes", "mouth", "eyes", "nose", "mouth")])
     for mask in (np.repeat(EYES[None], 5, 0), several):

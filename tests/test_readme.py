@@ -84,7 +84,11 @@ def test_every_command_runs(at_hand, capsys):
         asked = shortened(argv)
         if mode == "studio":  # driven in tests/test_studio_page.py
             assert flags.parse(asked).names
-        elif mode in ("reproduce", "ledger") or "--model=runs/all" in argv:
+        elif mode == "ledger":
+            claims = f"--claims={REPOSITORY / 'docs/ledger/procedural_faces/claims.json'}"
+            asked = [each for each in asked if not each.startswith("--claims=")]
+            assert run.main([*asked, claims]) == 0
+        elif mode == "reproduce" or "--model=runs/all" in argv:
             pass  # in tests/test_reproduce.py, with --smoke
         else:
             assert run.main(asked) == 0, (asked, capsys.readouterr().err)
