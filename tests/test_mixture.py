@@ -269,3 +269,8 @@ def test_bad_input_is_named_with_its_remedy(raw, image, says):
 def test_negative_truncation_is_refused():
     with pytest.raises(ValueError, match="truncation is -1"):
         mixture.sample(random_raw((1, 1, 1)), 0, truncation=-1)
+    with pytest.raises(ValueError, match="truncation is True"):
+        mixture.sample(random_raw((1, 1, 1)), 0, truncation=True)
+    with pytest.raises(ValueError, match="seed is False"):
+        mixture.sample(random_raw((1, 1, 1)), False)
+    mixture.sample(random_raw((1, 1, 1)), 0, truncation=np.float32(1))

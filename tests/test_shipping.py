@@ -9,8 +9,11 @@ from PIL import Image
 from test_loading import export, inputs
 
 import csi_tf
+import flags
 import run
-from csi_tf import checkpoints, loading
+from csi_tf import checkpoints, loading, warm_start
+from csi_tf.evaluation.settings import Evaluation
+from csi_tf.modes import Export
 
 
 @pytest.fixture
@@ -134,3 +137,32 @@ def test_a_warm_start_of_the_pixelcnn_alone_learns_the_latents_anew(tmp_path, ca
         assert all(same) if part == "forward" else not any(same)
     assert train(tmp_path / "other", "--warm_start_parts=pixelcnn") == 2
     assert "says what of --warm_start is taken" in capsys.readouterr().err
+
+
+def test_a_warm_start_is_found_by_name_and_at_home(tmp_path, monkeypatch):
+    for stage in ("stage1", "stage2"):
+        shipped = loading.SHIPPED / "celeba32" / stage / loading.MODEL_FILE
+        assert warm_start._find("celeba32", stage) == shipped
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert warm_start._find("~/x.safetensors", "stage1") == tmp_path / "x.safetensors"
+    parsed = flags.parse(["run.py", "--mode=stage1", "--warm_start=celeba32"])
+    assert parsed.loop.warm_start == "celeba32"
+
+
+def test_what_comes_along_is_not_written_over():
+    for made in (Evaluation("celeba32"), Export("celeba32")):
+        assert made.default_output().parts[0] == "outputs"
+    with pytest.raises(flags.UsageError, match="--model goes with a mode, such as"):
+        flags.parse(["run.py", "--model=celeba32"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "loop", "said"),
+    [
+        ("stage2", {"warm_start": "m", "stage1": "n"}, "both say what to start from"),
+        ("stage2", {"warm_start": "m", "warm_start_parts": "pixelcnn"}, "stage1 or one_stage"),
+    ],
+)
+def test_starts_that_contradict_each_other(mode, loop, said):
+    with pytest.raises(ValueError, match=said):
+        tiny.config(mode, loop=loop)
