@@ -43,8 +43,7 @@ class RunConfig(CheckedSettings):
             self.test_images >= FEWEST, "test_images", f"{FEWEST} or more, for an interval's sake"
         )
         self._require(self.run_dir != "", "run_dir", "the name of a directory")
-        # Generators of other libraries take 32-bit seeds.
-        self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
+        self._at_most_31_bits("seed")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from csi_tf import noise
 from csi_tf.errors import RunFailed
 from csi_tf.latents import Settings
 from csi_tf.model import CSIModel
+from csi_tf.pixels import levels, pm1
 from pixel_cnn_pp import mixture, sampling
 
 # On a processor more at once gains little, and one completion costs as much as a batch of them.
@@ -113,7 +114,7 @@ def _share(progress: Progress | None, done: int, count: int, total: int) -> Prog
 
 
 def _tell(model: CSIModel, request: Request, i: int) -> _Told:
-    image = _pm1(request.images[i : i + 1])
+    image = pm1(request.images[i : i + 1])
     seen, context = request.seen_mask[i : i + 1], request.context_mask[i : i + 1]
     mean = std = np.zeros(0, np.float32)
     if model.encoder is not None:
@@ -156,16 +157,16 @@ def _draw(
     if values:
         drawn = sampling.sample(
             model.forward,
-            _pm1(known),
+            pm1(known),
             mask,
             maps or None,
             seeds,
             request.truncation,
             progress=report,
         )
-        levels = np.rint((_numbers(drawn) + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
-        pictures = np.where(mask == 1, known, levels)
-        nats = _log_prob(model, _pm1(pictures), mask, maps)
+        drawn_u8 = levels(_numbers(drawn))
+        pictures = np.where(mask == 1, known, drawn_u8)
+        nats = _log_prob(model, pm1(pictures), mask, maps)
     return Chunk(
         image[:count],
         number[:count],
@@ -194,7 +195,3 @@ def _numbers(predicted: np.ndarray) -> np.ndarray:
             "the model predicts NaN or infinity: its weights are damaged; load another checkpoint."
         )
     return predicted
-
-
-def _pm1(images_u8: np.ndarray) -> np.ndarray:
-    return images_u8.astype(np.float32) / np.float32(127.5) - np.float32(1)

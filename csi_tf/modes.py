@@ -49,7 +49,7 @@ class Demo(CheckedSettings):
         self._require(self.model != "", "model", "a model's name, a run directory or a model file")
         self._require(self.output != "", "output", "the name of a directory")
         self._at_least(1, "batch")
-        self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
+        self._at_most_31_bits("seed")
 
     def default_output(self) -> Path:
         return Path("outputs", "demo-" + Path(self.model).name)

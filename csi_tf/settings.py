@@ -36,6 +36,10 @@ class CheckedSettings:
             value = getattr(self, name)
             self._require(value is None or value > 0, name, "above 0")
 
+    def _at_most_31_bits(self, name: str) -> None:
+        """Of a seed: generators of other libraries take no more."""
+        self._require(0 <= getattr(self, name) < 2**31, name, "from 0 to 2147483647")
+
 
 def optional(kind: Any) -> tuple[Any, bool]:
     """A setting's type without None, and whether None was allowed."""

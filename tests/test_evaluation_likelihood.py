@@ -12,11 +12,12 @@ from csi_tf import likelihood as likelihoods
 from csi_tf import model as models
 from csi_tf.data import procedural_faces
 from csi_tf.data.base import ImageArrays
-from csi_tf.evaluation.encoding import encode, pm1
+from csi_tf.evaluation.encoding import encode
 from csi_tf.evaluation.parts import latents, likelihood, reconstruction
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.settings import Evaluation
 from csi_tf.evaluation.subject import Subject
+from csi_tf.pixels import pm1
 
 SIZE, COUNT = 16, 12
 
@@ -150,6 +151,21 @@ def test_the_place_of_the_hole_is_found_in_a_code_that_has_it():
     assert not report.measures  # one place for all
 
 
+def test_factors_that_a_code_holds_are_told_and_others_are_not():
+    rng = np.random.default_rng(0)
+    factors = rng.uniform(size=(600, 3)) * [1, 50, 0]
+    mean = np.column_stack([2 - factors[:, 0], rng.normal(size=(600, 5))])
+    report = Report()
+    latents._told(report, mean, factors, ("held", "lost", "constant"))
+    told = {key.split("/")[-1]: each for key, each in report.measures.items()}
+    assert set(told) == {"held", "lost"}
+    assert told["held"].estimate == pytest.approx(1)
+    assert told["lost"].low <= told["lost"].estimate < 0.02
+    assert told["lost"].images == 300  # those that the regression was not fitted to
+    latents._told(few := Report(), mean[:6], factors[:6], ("held", "lost", "constant"))
+    assert not few.measures
+
+
 def test_spread_of_the_aggregate_posterior():
     rng = np.random.default_rng(0)
     mean = rng.normal(size=(4000, 3)) * [0.6, 0, 1]
@@ -183,12 +199,12 @@ def test_disentanglement_tells_axes_from_noise():
 @pytest.mark.parametrize(("count", "has_mig"), [(399, False), (420, False), (450, True)])
 def test_mig_is_of_all_parts_or_left_out(count, has_mig, monkeypatch):
     rng = np.random.default_rng(0)
-    codes = SimpleNamespace(z=rng.normal(size=(count, 2)))
-    monkeypatch.setattr(latents, "encode", lambda *_: codes)
+    z = rng.normal(size=(count, 2))
+    monkeypatch.setattr(latents, "encode", lambda *_: SimpleNamespace(mean=z, z=z))
     quick = SimpleNamespace(disentanglement=0.0, completeness=0.0, informativeness=0.0)
     monkeypatch.setattr(latents.disentanglement, "dci", lambda *_, **__: quick)
     one = subject(Told(True), encoded_images=count)
-    one.test = ImageArrays(np.zeros((count, SIZE, SIZE, 3), np.uint8), factors=codes.z)
+    one.test = ImageArrays(np.zeros((count, SIZE, SIZE, 3), np.uint8), factors=z)
     one.dataset = "npz:faces.npz"
     report = Report()
     latents._disentanglement(one, report)

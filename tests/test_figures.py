@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import csi_tf
-from csi_tf import checkpoints, latents, loading, masks
+from csi_tf import checkpoints, latents, loading, masks, pixels
 from csi_tf import model as models
 from csi_tf.figures import arrays, figure3, figure5c, layout, paper
 from csi_tf.figures.arrays import SMALL, Material
@@ -130,7 +130,7 @@ def test_pixels_are_squares_of_one_size():
     left += side + layout.GAP
     shown = page[top : top + side, left : left + side]
     np.testing.assert_array_equal(shown[48:], image.repeat(12, 0).repeat(12, 1)[48:])
-    assert {tuple(pixel) for pixel in shown[:48].reshape(-1, 3)} == set(layout.STRIPES)
+    assert {tuple(pixel) for pixel in shown[:48].reshape(-1, 3)} == set(pixels.STRIPES)
 
 
 def test_lines_fit_whatever_they_hold():

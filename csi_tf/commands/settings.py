@@ -87,7 +87,7 @@ class Command(CheckedSettings):
         if self.paste_back and not self.mask:
             raise ValueError("--paste_back needs --mask: without a hole everything is drawn")
         self._require(self.output != "", "output", "the name of a directory")
-        self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
+        self._at_most_31_bits("seed")
         self._at_least(1, "num_samples", "batch")
         self._at_least(0, "truncation")
         # Read once here, so that mistakes are told before anything is loaded.

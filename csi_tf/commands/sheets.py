@@ -7,11 +7,11 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from csi_tf.pixels import enlarged
+
 _SIDE = 112  # about that many screen pixels for a picture: more for one that has more itself
 _GAP, _MARGIN, _LINE, _LABEL = 8, 16, 16, 132
 _PAPER, _INK, _FAINT = (255, 255, 255), (34, 34, 34), (110, 110, 110)
-# Holes are hatched: stripes of two greys, in screen pixels, which no picture contains.
-_STRIPES, _STRIPE = ((245, 245, 245), (160, 160, 160)), 3
 _BAR = 12
 
 
@@ -41,7 +41,7 @@ def sheet(rows: Sequence[Sequence[Tile]], labels: Sequence[tuple[str, str]] = ()
                 ink.text((_MARGIN, middle + y), _fitting(text, _LABEL - _GAP, font), colour, font)
         for j, tile in enumerate(row):
             x = left + j * (side + _GAP)
-            page.paste(Image.fromarray(_shown(tile, scale)), (x, top))
+            page.paste(Image.fromarray(enlarged(tile.image, scale, tile.hole)), (x, top))
             caption = _fitting(tile.caption, side, font)
             ink.text((x + side / 2, top + side + 2), caption, _FAINT, font, anchor="ma")
     return np.asarray(page)
@@ -64,9 +64,9 @@ def uncertainty(image: np.ndarray, context_mask: np.ndarray, completions: np.nda
     drawn = context_mask[..., 0] == 0
     scale = max(1, round(2 * _SIDE / len(image)))
     side = scale * len(image)
-    picture = Tile(np.where(drawn[..., None], heat, pale))
+    picture = np.where(drawn[..., None], heat, pale)
     page = Image.new("RGB", (side + 2 * _MARGIN, side + 2 * _MARGIN + _BAR + _LINE + _GAP), _PAPER)
-    page.paste(Image.fromarray(_shown(picture, scale)), (_MARGIN, _MARGIN))
+    page.paste(Image.fromarray(enlarged(picture, scale)), (_MARGIN, _MARGIN))
     top = _MARGIN + side + _GAP
     steps = colours[np.arange(side) * 256 // side]
     page.paste(Image.fromarray(np.tile(steps, (_BAR, 1, 1))), (_MARGIN, top))
@@ -77,15 +77,6 @@ def uncertainty(image: np.ndarray, context_mask: np.ndarray, completions: np.nda
     middle = (_MARGIN + side / 2, top + _BAR + 2)
     ink.text(middle, "standard deviation", _FAINT, font, anchor="ma")
     return np.asarray(page)
-
-
-def _shown(tile: Tile, scale: int) -> np.ndarray:
-    enlarged = tile.image.repeat(scale, axis=0).repeat(scale, axis=1)
-    if tile.hole is None:
-        return enlarged
-    hole = tile.hole.repeat(scale, axis=0).repeat(scale, axis=1)
-    diagonal = np.add.outer(*map(np.arange, hole.shape)) // _STRIPE % 2
-    return np.where(hole[..., None], np.array(_STRIPES, np.uint8)[diagonal], enlarged)
 
 
 def _fitting(words: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -12,6 +12,7 @@ from csi_tf.commands.job import Job, Made, Picture
 from csi_tf.commands.output import plain
 from csi_tf.commands.sheets import Tile
 from csi_tf.latents import Latent
+from csi_tf.pixels import pm1
 
 ROWS, COLUMNS = 8, 7  # where none are asked for
 
@@ -88,7 +89,7 @@ class Traversal:
             return self._fixed
         mask = np.ones_like(picture.image[..., :1], np.float32)
         mask = mask if picture.context_mask is None else picture.context_mask
-        image = picture.image.astype(np.float32) / np.float32(127.5) - np.float32(1)
+        image = pm1(picture.image)
         mean, logvar = (
             np.asarray(each)[0]
             for each in self._model.encode(image[None], mask[None], self._command.seed)

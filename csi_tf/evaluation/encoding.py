@@ -6,6 +6,7 @@ import numpy as np
 
 from csi_tf import noise
 from csi_tf.model import CSIModel, posterior_sample
+from csi_tf.pixels import pm1
 
 BATCH = 64
 
@@ -26,10 +27,6 @@ def encode(model: CSIModel, images_u8: np.ndarray, context_mask: Any, seed: int)
         for start in range(0, len(images_u8), BATCH)
     ]
     return Codes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-
-
-def pm1(images_u8: np.ndarray) -> np.ndarray:
-    return images_u8.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def _encoded(model: CSIModel, images: np.ndarray, mask: np.ndarray, seed: int) -> Codes:

@@ -18,8 +18,8 @@ from keras import ops
 from csi_tf import files, logs, randomness
 from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
-from csi_tf.evaluation.encoding import pm1
 from csi_tf.evaluation.regressors import USEFUL_ACCURACY
+from csi_tf.pixels import pm1
 
 FILTERS, WIDTH = (32, 64, 128), 64
 EPOCHS, BATCH, RATE = 8, 64, 1e-3

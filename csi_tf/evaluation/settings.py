@@ -53,7 +53,7 @@ class Evaluation(CheckedSettings):
         self._at_least(3, "control_values")
         self._at_least(100, "train_images")
         self._at_least(1, "posterior_draws", "batch")
-        self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
+        self._at_most_31_bits("seed")
         for name in self.chosen or ():
             if name not in PARTS:
                 raise ValueError(f"unknown part {name!r}; choose from {', '.join(PARTS)}")

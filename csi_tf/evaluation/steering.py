@@ -13,11 +13,12 @@ from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
 from csi_tf.evaluation import control, regressors
 from csi_tf.evaluation.control import Control
-from csi_tf.evaluation.encoding import encode, pm1
+from csi_tf.evaluation.encoding import encode
 from csi_tf.evaluation.regressors import Reader
 from csi_tf.evaluation.subject import Subject
 from csi_tf.latents import Latent
 from csi_tf.model import CSIModel
+from csi_tf.pixels import levels, pm1
 from pixel_cnn_pp import sampling
 
 # Directions beyond the paper cost as much as axes do; these are half as many as its 32 axes.
@@ -172,7 +173,7 @@ def completions(
                 "the model predicts NaN or infinity: its weights are damaged; evaluate another"
                 " checkpoint."
             )
-        pictures.append(np.rint((drawn + 1) * 127.5).astype(np.uint8))
+        pictures.append(levels(drawn))
     return np.concatenate(pictures)[: len(z)]
 
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from csi_tf import files
 from csi_tf.config import Config
+from csi_tf.pixels import enlarged
 
 PAIRS = 3  # rows of images, each above the same images with holes
 
@@ -18,8 +19,6 @@ _CONTENT, _MARGIN, _GAP, _SIDE = 1334, 32, 6, 96
 _WIDTH = _CONTENT + 2 * _MARGIN
 _PAPER, _INK, _FAINT = (255, 255, 255), (34, 34, 34), (120, 120, 120)
 _LABEL_WIDTH = 116
-# Holes are hatched: stripes of two greys, in screen pixels, which no picture contains.
-_STRIPES, _STRIPE = ((250, 250, 250), (150, 150, 150)), 3
 
 # Absent from the face whose factors are shown: half a beard or glasses would cover the rest.
 _PLAIN = ("beard", "glasses")
@@ -131,11 +130,9 @@ class _Page:
         self, images: np.ndarray, left: int, top: int, context_mask: np.ndarray | None = None
     ) -> None:
         size = images.shape[1]
-        for number, pixels in enumerate(images):
-            shown = _enlarged(pixels)
-            if context_mask is not None:
-                hole = _enlarged(context_mask[number]) == 0
-                shown = np.where(hole, _hatch(len(shown)), shown)
+        for number, image in enumerate(images):
+            hole = None if context_mask is None else context_mask[number, ..., 0] == 0
+            shown = enlarged(image, _scale(size), hole)
             self.canvas.paste(Image.fromarray(shown), (left + number * _cell(size), top))
 
     def finish(self) -> Image.Image:
@@ -150,16 +147,6 @@ def _scale(size: int) -> int:
 def _cell(size: int) -> int:
     """From one image to the next, on the sheet."""
     return size * _scale(size) + _GAP
-
-
-def _enlarged(pixels: np.ndarray) -> np.ndarray:
-    scale = _scale(len(pixels))
-    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def _hatch(side: int) -> np.ndarray:
-    diagonal = np.add.outer(np.arange(side), np.arange(side)) // _STRIPE % 2
-    return np.array(_STRIPES, np.uint8)[diagonal]
 
 
 def _shortened(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

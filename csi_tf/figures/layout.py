@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from csi_tf import files
+from csi_tf.pixels import enlarged
 
 DPI = 100
 SIDE = 96  # of a picture on the page, about; a small one is 64
@@ -26,8 +27,6 @@ NARROWEST = 720  # a caption needs room
 LABEL = 150  # the widest
 TEXT, HEADLINE = 8.5, 10.0  # points
 INK, FAINT = "#222222", "#6e6e6e"
-# Holes are hatched: stripes of two greys, in screen pixels, which no picture contains.
-STRIPES, STRIPE = ((245, 245, 245), (160, 160, 160)), 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,9 @@ def sheet(rows: Sequence[Row], caption: str, side: int = SIDE) -> Figure:
         for left, tile in zip(lefts, row.tiles, strict=False):
             if tile is not None:
                 box = (left, left + side, top + side, top)
-                page.imshow(_shown(tile, scale), extent=box, aspect="auto", interpolation="nearest")
+                hole = None if tile.context_mask is None else tile.context_mask[..., 0] == 0
+                shown = enlarged(tile.image, scale, hole)
+                page.imshow(shown, extent=box, aspect="auto", interpolation="nearest")
     # imshow moves the limits; the page is one unit to a pixel.
     page.set(xlim=limits[0], ylim=limits[1])
     return figure
@@ -194,16 +195,3 @@ def _label(page: Axes, row: Row, width: int, middle: float) -> None:
     for words, colour in [*((w, INK) for w in label), *((w, FAINT) for w in note)]:
         say(page, MARGIN, y, words, TEXT, colour)
         y += LINE
-
-
-def _shown(tile: Tile, scale: int) -> np.ndarray:
-    enlarged = _enlarged(tile.image, scale)
-    if tile.context_mask is None:
-        return enlarged
-    hole = _enlarged(tile.context_mask, scale) == 0
-    diagonal = np.add.outer(*map(np.arange, hole.shape[:2])) // STRIPE % 2
-    return np.where(hole, np.array(STRIPES, np.uint8)[diagonal], enlarged)
-
-
-def _enlarged(image: np.ndarray, scale: int) -> np.ndarray:
-    return image.repeat(scale, axis=0).repeat(scale, axis=1)

@@ -29,7 +29,7 @@ class Figures(CheckedSettings):
         self._require(self.model != "", "model", "a reproduction's directory, a run or a model")
         self._require(self.output != "", "output", "the name of a directory")
         self._at_least(1, "batch")
-        self._require(0 <= self.seed < 2**31, "seed", "from 0 to 2147483647")
+        self._at_most_31_bits("seed")
         _ = self.numbers  # mistakes are told before anything is loaded
 
     def default_output(self) -> Path:

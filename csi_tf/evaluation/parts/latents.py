@@ -1,10 +1,11 @@
 """What z says, how it is spread, which factors it holds, and whether it tells where the hole is.
 
-As in training, z is inferred from images with holes, but for the disentanglement scores, which
-are of whole images: what is not seen cannot be told apart.
+As in training, z is inferred from images with holes, but for what is said of factors, which is of
+whole images: what is not seen cannot be told.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,24 +76,42 @@ def _spread(report: Report, codes: Codes) -> None:
 
 
 def _mask_probe(report: Report, z: np.ndarray, mask: np.ndarray) -> None:
-    """R^2 with which height, width and middle of the hole are read from z by linear regression.
+    """How well height, width and middle of the hole are read from z.
 
-    Fitted to the first half of the images, judged on the others. Nothing to read where all holes
-    are in one place, or from few images.
+    Nothing to read where all holes are in one place, or from few images.
     """
-    place, half = _places(mask), len(z) // 2
-    if (place.std(0) == 0).any() or half < bootstrap.FEWEST:
+    place = _places(mask)
+    if (place.std(0) == 0).any() or len(z) // 2 < bootstrap.FEWEST:
         return
+    errors, spread = _regressed(z, place)
+    rows = np.column_stack([errors.sum(1), spread.sum(1)])
+    report.add("latents/mask_probe", rows, _r_squared, keep=True)
+
+
+def _regressed(z: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared errors of a linear regression on z and of the mean, (N - N // 2, F) each.
+
+    Fitted to the first half of the images, judged on the others.
+    """
+    half = len(z) // 2
     inputs = np.column_stack([z, np.ones(len(z))])
-    weights = np.linalg.lstsq(inputs[:half], place[:half], rcond=None)[0]
-    errors = np.square(inputs[half:] @ weights - place[half:]).sum(1)
-    spread = np.square(place[half:] - place[:half].mean(0)).sum(1)
-    report.add(
-        "latents/mask_probe",
-        np.column_stack([errors, spread]),
-        lambda rows: 1 - rows[:, 0].sum() / rows[:, 1].sum(),
-        keep=True,
-    )
+    weights = np.linalg.lstsq(inputs[:half], truth[:half], rcond=None)[0]
+    errors = np.square(inputs[half:] @ weights - truth[half:])
+    return errors, np.square(truth[half:] - truth[:half].mean(0))
+
+
+def _r_squared(rows: np.ndarray) -> Any:
+    return 1 - rows[:, 0].sum() / rows[:, 1].sum()
+
+
+def _told(report: Report, mean: np.ndarray, factors: np.ndarray, names: Sequence[str]) -> None:
+    """How well each factor is read from posterior means: what is not in z, z cannot steer."""
+    if len(mean) // 2 < bootstrap.FEWEST:
+        return
+    told = np.stack(_regressed(mean, factors), axis=-1)  # (N, F, 2)
+    for factor, name in enumerate(names):
+        if told[:, factor, 1].any():
+            report.add(f"latents/told/{name}", told[:, factor], _r_squared, better="higher")
 
 
 def _places(mask: np.ndarray) -> np.ndarray:
@@ -112,7 +131,9 @@ def _places(mask: np.ndarray) -> np.ndarray:
 def _disentanglement(subject: Subject, report: Report) -> None:
     count = subject.settings.encoded_images
     images, factors = subject.test.images[:count], subject.test.factors[:count]  # type: ignore[index]
-    z = encode(subject.model, images, 1.0, subject.seed("disentanglement")).z
+    codes = encode(subject.model, images, 1.0, subject.seed("disentanglement"))
+    _told(report, codes.mean, factors, subject.test.factor_names)
+    z = codes.z
     scores: dict[str, list[float]] = {}
     enough = len(z) - math.ceil(len(z) / PARTS) >= FOR_MIG
     with logs.reports("disentanglement", unit="fits") as tell:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from csi_tf import likelihood, logs
-from csi_tf.evaluation.encoding import BATCH, pm1
+from csi_tf.evaluation.encoding import BATCH
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.subject import Subject
+from csi_tf.pixels import pm1
 
 WHOLE = "whole"
 
