@@ -201,6 +201,7 @@ sys.exit("tensorflow" in sys.modules)
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Proxy classifier") == 1, "the first was trained before"
+    # However many lines of progress a slow machine has time for
+    assert done.stdout.count("(100%)") == 1, "the first was trained before"
     # Sums in another order, in float32
     np.testing.assert_allclose(np.load(file), look(faces[1].images[:8]), atol=1e-4)
