@@ -154,13 +154,14 @@ def test_the_place_of_the_hole_is_found_in_a_code_that_has_it():
 def test_factors_that_a_code_holds_are_told_and_others_are_not():
     rng = np.random.default_rng(0)
     factors = rng.uniform(size=(600, 3)) * [1, 50, 0]
-    mean = np.column_stack([2 - factors[:, 0], rng.normal(size=(600, 5))])
+    mean = np.column_stack([2 - factors[:, 0], rng.normal(size=(600, 60))])
     report = Report()
     latents._told(report, mean, factors, ("held", "lost", "constant"))
     told = {key.split("/")[-1]: each for key, each in report.measures.items()}
     assert set(told) == {"held", "lost"}
     assert told["held"].estimate == pytest.approx(1)
-    assert told["lost"].low <= told["lost"].estimate < 0.02
+    # On the images it was fitted to, the regression would explain a third by chance.
+    assert told["lost"].low <= told["lost"].estimate < 0
     assert told["lost"].images == 300  # those that the regression was not fitted to
     latents._told(few := Report(), mean[:6], factors[:6], ("held", "lost", "constant"))
     assert not few.measures
