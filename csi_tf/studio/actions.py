@@ -109,28 +109,22 @@ class Actions:
         return *shown, gr.skip(), gr.skip(), gr.skip()
 
     def _opened(self, session: Session, request: gr.Request) -> Any:
-        mask = session.context_mask
-        self._change(request, lambda desk: replace(desk, session=session, moved=0).with_hole(mask))
+        self._change(request, lambda desk: replace(desk, session=session, moved=0))
         truncation = sessions.UNLIMITED if session.truncation is None else session.truncation
         return (
             session.model,
-            canvas.value(session.image, mask),
-            _mask(mask),
+            canvas.value(session.image, session.context_mask),
             f"{self.engine.open(session.model).said} Shown: {_plain(session.said)}.",
             session.seed,
             session.num_samples,
             truncation,
         )
 
-    def painted(self, editor: dict[str, Any], request: gr.Request) -> Any:
-        person = _person(request)
-        if person not in self.desks:  # the canvas tells of itself before there is a desk
-            return gr.skip(), gr.skip()
-        size = len(self.desks.get(person).session.image)
-        changed = self.desks.tell(person, canvas.context_mask(editor, size))
-        if changed is None:
-            return gr.skip(), gr.skip()
-        return _mask(changed.session.context_mask), "The hole has changed."
+    def painted(self, editor: Any, request: gr.Request) -> str:
+        size = len(self.desks.get(_person(request)).session.image)
+        mask = canvas.context_mask(editor, size)
+        self._change(request, lambda desk: desk.with_session(context_mask=mask))
+        return "The hole has changed."
 
     def box(self, name: str, request: gr.Request) -> Any:
         return self._hole(lambda mask: masks.named(name, len(mask)), request)
@@ -142,9 +136,10 @@ class Actions:
         return self._hole(lambda mask: 1 - mask, request)
 
     def _hole(self, change: Callable[[np.ndarray], np.ndarray], request: gr.Request) -> Any:
-        desk = self._change(request, lambda desk: desk.with_hole(change(desk.session.context_mask)))
-        mask = desk.session.context_mask
-        return canvas.value(desk.session.image, mask), _mask(mask)
+        desk = self._change(
+            request, lambda desk: desk.with_session(context_mask=change(desk.session.context_mask))
+        )
+        return canvas.value(desk.session.image, desk.session.context_mask)
 
     # Latents
 
@@ -308,12 +303,6 @@ class Actions:
 
 def framed(path: str | None, *square: float) -> Any:
     return None if path is None else canvas.framed(canvas.photo(path), *square)
-
-
-def _mask(context_mask: np.ndarray) -> np.ndarray:
-    """As a mask file shows it."""
-    hole = np.where(context_mask == 0, 255, 0).astype(np.uint8).repeat(3, axis=-1)
-    return canvas.large(hole)
 
 
 def _plain(words: str) -> str:

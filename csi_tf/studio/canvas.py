@@ -1,60 +1,40 @@
-"""Between the model's few pixels and the large canvas that people paint on."""
+"""Between the model's few pixels and what people see: the canvas they paint on, their photos."""
 
+import base64
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from csi_tf.data import image_files
+from csi_tf.pixels import enlarged
+from csi_tf.session import png
 
-SIDE = 512  # of the canvas, about
-PAINT = (225, 29, 110, 200)  # of the hole; seen well on skin, hair and backgrounds
+SIDE = 512  # of what is shown large, about
 MOST_PIXELS = 60_000_000
 
 
-class Recent(dict[str, Any]):
-    """What editors have sent and nothing has asked for yet; the oldest gives way.
-
-    Gradio keeps a stroke until it is used, and one that the next stroke supersedes never is.
-    """
-
-    MOST = 200  # of some tens of kilobytes; ten impatient tabs have a few each
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        if len(self) > self.MOST:
-            del self[next(iter(self))]
+def value(image: np.ndarray, context_mask: np.ndarray) -> dict[str, str]:
+    """What the editor shows."""
+    picture = base64.b64encode(png(image)).decode()
+    hole = (context_mask == 0).astype(int).ravel()
+    return {"picture": f"data:image/png;base64,{picture}", "hole": "".join(map(str, hole))}
 
 
-def scale(size: int) -> int:
-    return max(1, SIDE // size)
-
-
-def value(image: np.ndarray, context_mask: np.ndarray) -> dict[str, Any]:
-    """What an editor shows: the picture enlarged, the hole painted on a layer over it."""
-    times = scale(len(image))
-    layer = np.zeros((*image.shape[:2], 4), np.uint8)
-    layer[context_mask[..., 0] == 0] = PAINT
-    background, layer = enlarged(image, times), enlarged(layer, times)
-    return {"background": background, "layers": [layer], "composite": None}
-
-
-def context_mask(editor: dict[str, Any] | None, size: int) -> np.ndarray:
-    """(S, S, 1), 1 = observed. A pixel is hole if paint covers its middle, on whatever layer."""
-    hole = np.zeros((size, size), bool)
-    for layer in (editor or {}).get("layers") or []:
-        alpha = Image.fromarray(np.asarray(layer)[..., 3])
-        hole |= np.asarray(alpha.resize((size, size), Image.Resampling.NEAREST)) > 127
-    return 1 - hole.astype(np.float32)[..., None]
-
-
-def enlarged(image: np.ndarray, times: int) -> np.ndarray:
-    return image.repeat(times, axis=0).repeat(times, axis=1)
+def context_mask(painted: Any, size: int) -> np.ndarray:
+    """(S, S, 1), 1 = observed, of what the editor tells."""
+    hole = painted.get("hole") if isinstance(painted, dict) else None
+    if not isinstance(hole, str) or len(hole) != size * size or set(hole) - set("01"):
+        raise ValueError(
+            f"The canvas does not show a hole of {size}x{size} pixels; load the page again."
+        )
+    observed = np.array([cell == "0" for cell in hole], np.float32)
+    return observed.reshape(size, size, 1)
 
 
 def large(image: np.ndarray) -> np.ndarray:
     """A picture, or several side by side, as high as the canvas or smaller."""
-    return enlarged(image, scale(max(image.shape[:2])))
+    return enlarged(image, max(1, SIDE // max(image.shape[:2])))
 
 
 def photo(path: str) -> np.ndarray:

@@ -29,29 +29,9 @@ class Desk:
     begun: int = 0  # the last turn that was worked on
     number: int = 0  # of the held-out face that was shown last
     moved: int = 0  # slider that was moved last
-    placed: tuple[bytes, ...] = ()  # masks the program put on the canvas, last one last
 
     def with_session(self, **changes: object) -> "Desk":
         return replace(self, session=replace(self.session, **changes))  # type: ignore[arg-type]
-
-    def with_hole(self, context_mask: np.ndarray) -> "Desk":
-        """A mask that the program puts on the canvas."""
-        changed = self.with_session(context_mask=context_mask)
-        return replace(changed, placed=(*self.placed, context_mask.tobytes()))
-
-    def told(self, context_mask: np.ndarray) -> "Desk":
-        """After the canvas has told what it shows.
-
-        It tells of what the program puts there as well, and may be late: then it shows what was
-        there before, which is no painting of anybody's.
-        """
-        said = context_mask.tobytes()
-        if said in self.placed[:-1] and said != self.placed[-1]:
-            return self
-        up_to_date = replace(self, placed=self.placed[-1:])
-        if (context_mask == self.session.context_mask).all():
-            return up_to_date
-        return up_to_date.with_session(context_mask=context_mask)
 
 
 class Desks:
@@ -87,15 +67,6 @@ class Desks:
         with self._lock:
             desk = change(self.get(person))
             return self._put(person, replace(desk, turn=desk.turn + 1))
-
-    def tell(self, person: str, context_mask: np.ndarray) -> Desk | None:
-        """What the canvas shows; the desk if that changes the hole, which takes a turn."""
-        with self._lock:
-            before = self.get(person)
-            told = before.told(context_mask)
-            changed = told.session is not before.session
-            desk = self._put(person, replace(told, turn=before.turn + changed))
-            return desk if changed else None
 
     def begin(self, person: str) -> Desk:
         """What was asked for last; Superseded where that was begun already."""

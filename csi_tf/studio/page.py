@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from csi_tf.session import MOST_SAMPLES, UNLIMITED
-from csi_tf.studio import actions, canvas
+from csi_tf.studio import actions
 from csi_tf.studio.actions import Actions, telling
 from csi_tf.studio.api import Api
 from csi_tf.studio.engine import Engine
@@ -19,7 +19,7 @@ STEP = 0.05
 DRAWING: dict[str, Any] = {"concurrency_id": "draw", "concurrency_limit": 1}
 
 CSS = """
-#editor canvas, #large img, #both img, #gallery img, #strip img, #mask img {
+#large img, #both img, #gallery img, #strip img {
   image-rendering: pixelated;
 }
 #status { min-height: 1.6em; }
@@ -76,23 +76,7 @@ class Page:
             elem_id="model",
         )
         self.note = gr.Markdown(elem_id="note")
-        self.editor = gr.ImageEditor(
-            label="Paint the hole",
-            height=460,
-            type="numpy",
-            image_mode="RGBA",
-            format="png",
-            sources=(),
-            transforms=(),
-            layers=False,
-            brush=gr.Brush(default_size=40, colors=["#e11d6e"], color_mode="fixed"),
-            eraser=gr.Eraser(default_size=40),
-            buttons=[],
-            canvas_size=(canvas.SIDE, canvas.SIDE),
-            fixed_canvas=True,
-            elem_id="editor",
-        )
-        self.editor.blob_storage = canvas.Recent()
+        self.editor = _canvas("editor")
         with gr.Row(elem_id="boxes"):
             self.boxes = [
                 gr.Button(name.replace("_", " "), size="sm", min_width=60, elem_id=f"box-{name}")
@@ -121,8 +105,6 @@ class Page:
                 label="The square that is used", interactive=False, buttons=[], elem_id="frame"
             )
             self.use = gr.Button("Use this square", size="sm", elem_id="use")
-        gr.Markdown("The mask that is used, pixel by pixel; white is the hole:")
-        self.mask = _shown("Mask", "mask", height=150)
 
     def _sliders(self) -> None:
         self.sliders: list[gr.Slider] = []
@@ -227,7 +209,7 @@ class Page:
         } | hidden
         drawing: dict[str, Any] = DRAWING | {"trigger_mode": "multiple"} | hidden
         numbers = [self.seed, self.samples, self.truncation]
-        on_desk = [self.model, self.editor, self.mask, self.note, *numbers]
+        on_desk = [self.model, self.editor, self.note, *numbers]
         results = [
             self.result, self.status, self.large, self.both, self.png, self.spread, self.gallery,
             self.save, self.command, self.which, *self.sliders,
@@ -252,13 +234,11 @@ class Page:
             slider.release(telling(actions.framed), square, self.frame, **hidden)
         opens(self.use.click, do.used, square)
 
-        painted = [self.mask, self.status]
-        self.editor.change(do.painted, self.editor, painted, **quick)
-        hole = [self.editor, self.mask]
-        self.clear.click(telling(do.clear), None, hole, **quick)
-        self.invert.click(telling(do.invert), None, hole, **quick)
+        self.editor.input(telling(do.painted), self.editor, self.status, **quick)
+        self.clear.click(telling(do.clear), None, self.editor, **quick)
+        self.invert.click(telling(do.invert), None, self.editor, **quick)
         for button, name in zip(self.boxes, BOXES, strict=True):
-            then_fill(button.click(telling(partial(do.box, name)), None, hole, **quick))
+            then_fill(button.click(telling(partial(do.box, name)), None, self.editor, **quick))
         for number, (slider, reset) in enumerate(zip(self.sliders, self.resets, strict=True)):
             moved, returned = (telling(partial(f, number)) for f in (do.moved, do.returned))
             then_fill(slider.release(moved, slider, None, **quick))
@@ -266,9 +246,7 @@ class Page:
         then_fill(self.all.click(telling(do.all_returned), None, None, **quick))
         renamed = [self.which, self.name]
         then_fill(self.rename.click(telling(do.renamed), renamed, None, **quick))
-        # What was painted a moment ago may not have arrived yet.
-        seen = self.fill.click(do.painted, self.editor, painted, **quick)
-        then_fill(seen.success(telling(do.asked), self.roll, self.seed, **quick))
+        then_fill(self.fill.click(telling(do.asked), self.roll, self.seed, **quick))
         self.stop.click(do.stop, None, None, **quick)
         self.gallery.select(
             do.picked, self.result, [self.result, self.large, self.both, self.png], **hidden
@@ -292,4 +270,19 @@ def _shown(label: str, name: str, **more: Any) -> gr.Image:
         buttons=[],
         elem_id=name,
         **more,
+    )
+
+
+def _canvas(name: str) -> gr.HTML:
+    """Gradio's own editor sends its pictures anew whenever anything on the page changes."""
+    text = {
+        kind: Path(__file__).with_name(f"canvas.{kind}").read_text("utf-8")
+        for kind in ("html", "css", "js")
+    }
+    return gr.HTML(
+        html_template=text["html"],
+        css_template=text["css"],
+        js_on_load=text["js"],
+        apply_default_css=False,
+        elem_id=name,
     )
