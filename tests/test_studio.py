@@ -26,16 +26,27 @@ FACE = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype("uint8")
 @pytest.mark.parametrize("name", ["mouth", "left_half", "none", "all"])
 def test_the_mask_on_the_canvas_is_recovered_exactly(size, name):
     mask = masks.named(name, size)
-    shown = canvas.value(np.zeros((size, size, 3), np.uint8), mask)
-    np.testing.assert_array_equal(canvas.context_mask(shown, size), mask)
+    shown = canvas.value(np.zeros((size, size, 3), np.uint8), mask, 7)
+    told, strokes = canvas.told(shown, size)
+    np.testing.assert_array_equal(told, mask)
+    assert strokes == 7
 
 
 @pytest.mark.parametrize(
-    "told", [None, {}, "0101", {"hole": "01"}, {"hole": "2" * 256}, {"hole": 1}]
+    "painted",
+    [
+        None,
+        {},
+        "0101",
+        {"hole": "01", "strokes": 1},
+        {"hole": "2" * 256, "strokes": 1},
+        {"hole": 1},
+    ],
+    ids=lambda painted: str(painted)[:20],
 )
-def test_what_no_canvas_tells_is_refused(told):
+def test_what_no_canvas_tells_is_refused(painted):
     with pytest.raises(ValueError, match="load the page again"):
-        canvas.context_mask(told, 16)
+        canvas.told(painted, 16)
 
 
 def test_the_square_of_a_photo_stays_inside_it():
@@ -103,6 +114,19 @@ def test_nothing_that_is_done_at_the_same_moment_is_lost(desks):
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(move, range(64)))
     assert set(desks.begin("a").session.latents) == set(range(64))
+
+
+def test_a_stroke_that_is_told_late_or_twice_changes_nothing(desks):
+    mouth, eyes, nose = (masks.named(name, 32) for name in ("mouth", "eyes", "nose"))
+    assert desks.tell("a", eyes, 2)
+    asked = desks.begin("a")
+    assert not desks.tell("a", nose, 1)
+    assert not desks.tell("a", eyes, 2)
+    desks.check("a", asked.turn)
+    assert (desks.get("a").session.context_mask == eyes).all()
+    desks.open("a", Desk(Session("other", FACE, mouth)))  # the canvas counts on
+    assert not desks.tell("a", eyes, 2)
+    assert desks.tell("a", nose, 3)
 
 
 def test_the_desk_that_was_left_longest_ago_gives_way(desks):

@@ -1,6 +1,7 @@
 """The studio in a real browser: painted on, moved, saved, misused; where Chromium is installed."""
 
 import re
+import shlex
 import shutil
 import threading
 import time
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import run
 from csi_tf import masks, session
 from csi_tf.studio.desk import Superseded
 from csi_tf.studio.engine import Engine
@@ -188,6 +190,76 @@ def test_named_masks_clear_and_invert(browser, address, tmp_path):
         np.testing.assert_array_equal(pixels, empty.image)
 
 
+def test_a_late_answer_takes_no_stroke_away(browser, address, tmp_path):
+    """Painted while the page still waits for what a button does."""
+    with tab(browser, address) as page:
+        held = []
+        page.route("**/run/predict", lambda route: held.append((route, route.fetch())))
+        page.locator("#invert").click()
+        stroke(page, (0.3, 0.22), (0.7, 0.22))
+        for _ in range(100):
+            if len(held) == 2:
+                break
+            page.wait_for_timeout(100)
+        assert len(held) == 2
+        for route, answer in held:
+            route.fulfill(response=answer)
+        page.unroute("**/run/predict")
+        page.get_by_text("The hole has changed.").wait_for()
+        page.wait_for_timeout(500)
+        seen = hole_size(page)
+        saved, _ = after(page, page.locator("#fill").click, tmp_path)
+        assert seen == (saved.context_mask == 0).sum()
+        assert (saved.context_mask[3, 5:11] == 0).all()
+
+
+def test_a_stroke_that_arrives_late_is_filled_all_the_same(browser, address, tmp_path):
+    with tab(browser, address) as page:
+        held = []
+
+        def first_is_held(route):
+            if held:
+                route.continue_()
+            else:
+                held.append(route)
+
+        page.route("**/run/predict", first_is_held)
+        stroke(page, (0.3, 0.22), (0.7, 0.22))
+        saved, _ = after(page, page.locator("#fill").click, tmp_path)
+        assert (saved.context_mask[3, 5:11] == 0).all()
+        with page.expect_response("**/run/predict"):
+            held[0].continue_()
+        page.wait_for_timeout(500)
+        assert "Drawing" in page.locator("#status").inner_text(), "nothing has changed with it"
+
+
+def test_a_finger_paints_and_a_second_one_does_not(browser, address, tmp_path):
+    with tab(browser, address, has_touch=True) as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        surface = page.locator("#editor canvas")
+        surface.scroll_into_view_if_needed()
+        box, before = surface.bounding_box(), hole_size(page)
+
+        def at(finger, x, y):
+            place = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
+            return place | {"id": finger}
+
+        touch = page.context.new_cdp_session(page)
+        for kind, points in (
+            ("touchStart", [at(0, 0.2, 0.1)]),
+            ("touchStart", [at(0, 0.2, 0.1), at(1, 0.8, 0.3)]),
+            ("touchMove", [at(0, 0.25, 0.1), at(1, 0.8, 0.4)]),
+            ("touchEnd", []),
+        ):
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        assert before < hole_size(page) <= before + 3 * 3
+        page.get_by_role("button", name="Undo").tap()
+        assert hole_size(page) == before
+        assert page.get_by_role("button", name="Undo").is_disabled()
+        saved, _ = after(page, page.locator("#fill").tap, tmp_path)
+        assert (saved.context_mask == 0).sum() == before
+
+
 def test_a_slider_changes_the_hole_and_nothing_else(browser, address, tmp_path):
     with tab(browser, address) as page:
         _, first = now(page, tmp_path)
@@ -235,10 +307,12 @@ def test_what_is_stopped_is_not_shown(browser, address, tmp_path, monkeypatch):
         monkeypatch.setattr(Engine, "complete", slow)
         page.locator("#fill").click()
         assert begun.wait(20)
+        page.get_by_text(re.compile(r"\d+/600 rows")).wait_for()
         page.locator("#stop").click()
         assert stopped.wait(20)
         monkeypatch.undo()
-        assert drawings(page) == count
+        page.get_by_text("Stopped;").wait_for()
+        assert page.locator("#gallery button").count() == session_before.num_samples
         session_after, after_ = now(page, tmp_path)
         assert session_after.to_dict() == session_before.to_dict()
         np.testing.assert_array_equal(after_, before)
@@ -258,6 +332,13 @@ def test_a_strip_another_completion_and_a_name(browser, address, tmp_path):
         assert "latent 0 from -3.0 to 3.0" in page.locator("#swept").inner_text()
         page.get_by_role("tab", name="Where they differ").click()
         page.locator("#spread img").wait_for()
+        page.locator("#rename button").first.click()
+        page.locator("#rename-which input").click()
+        page.get_by_role("option", name="latent 3").click()
+        page.locator("#rename-name textarea, #rename-name input").fill("grin")
+        renamed, _ = after(page, page.locator("#rename-do").click, tmp_path)
+        assert renamed.names == {3: "grin"}
+        assert "grin" in page.locator("#slider-3").inner_text()
 
 
 def test_a_face_from_nothing(browser, address, tmp_path):
@@ -269,7 +350,9 @@ def test_a_face_from_nothing(browser, address, tmp_path):
         only_the_hole_differs(saved, pixels)
 
 
-def test_a_saved_session_comes_back_with_the_same_pixels(browser, address, tmp_path):
+def test_a_saved_session_comes_back_with_the_same_pixels(
+    browser, address, tmp_path, monkeypatch, capsys
+):
     with tab(browser, address) as page:
         after(page, page.locator("#next").click, tmp_path)
         after(page, page.locator("#box-nose").click, tmp_path)
@@ -285,6 +368,18 @@ def test_a_saved_session_comes_back_with_the_same_pixels(browser, address, tmp_p
             )
             assert again.to_dict() == saved.to_dict()
             np.testing.assert_array_equal(drawn_again, pixels)
+        shown = page.locator("#command .cm-content").inner_text()
+    monkeypatch.chdir(tmp_path)  # where session.json is
+    _, *words = shlex.split(shown, comments=True)
+    assert run.main([*words, "--output=again"]) == 0, capsys.readouterr().err
+    same = [file for file in (tmp_path / "again").glob("*.png") if (read(file) == pixels).all()]
+    assert same, "the command that is shown draws what the page drew"
+
+
+def read(file):
+    with Image.open(file) as image:
+        shown = np.asarray(image.convert("RGB"))
+    return shown if shown.shape == (16, 16, 3) else np.zeros((1, 1, 3))
 
 
 def photo(page, file):
@@ -302,6 +397,9 @@ def test_garbage_is_refused_and_a_large_photo_is_taken(browser, address, tmp_pat
         photo(page, tmp_path / "garbage.png")
         page.get_by_text("no picture that can be read").first.wait_for()
         page.get_by_label("Remove Image").first.click()
+        (tmp_path / "huge.png").write_bytes(bytes(21_000_000))
+        photo(page, tmp_path / "huge.png")
+        page.get_by_text("exceed the maximum").first.wait_for()
         photo(page, tmp_path / "large.jpg")
         page.locator("#frame img").wait_for()
         saved, filled = after(page, page.locator("#use").click, tmp_path)

@@ -19,7 +19,7 @@ from csi_tf import session as sessions
 from csi_tf.errors import RunFailed
 from csi_tf.session import Session
 from csi_tf.studio import canvas
-from csi_tf.studio.desk import Desk, Desks, Result, Superseded, command, key, label
+from csi_tf.studio.desk import Desk, Desks, Result, Superseded, command, key, label, spread
 from csi_tf.studio.engine import Engine
 
 Change = Callable[[Desk], Desk]
@@ -63,9 +63,8 @@ class Actions:
     # Pictures and holes
 
     def first(self, name: str, request: gr.Request) -> Any:
-        session = self.engine.face(name, 0)
-        self.desks.open(_person(request), Desk(session))
-        return self._opened(session, request)
+        desk = self.desks.open(_person(request), Desk(self.engine.face(name, 0)))
+        return self._opened(desk)
 
     def another(self, request: gr.Request) -> Any:
         desk = self._change(request, lambda desk: replace(desk, number=desk.number + 1))
@@ -78,7 +77,9 @@ class Actions:
             report = self._report(desk, request, progress)
             made = self.engine.drawn(desk.session.model, seed, report)
         except Superseded:
-            raise gr.Error("No face was drawn, as something newer was asked for.") from None
+            raise gr.Error(
+                "No face was drawn: it was stopped, or something newer asked for."
+            ) from None
         return self._face(made, request)
 
     def used(
@@ -99,32 +100,41 @@ class Actions:
 
     def loaded(self, path: str, request: gr.Request) -> Any:
         self._change(request)
-        return self._opened(self.engine.checked(sessions.read(path)), request)
+        session = self.engine.checked(sessions.read(path))
+        return self._opened(
+            self._change(request, lambda desk: replace(desk, session=session, moved=0))
+        )
 
     def _face(self, other: Session, request: gr.Request) -> Any:
         """Another face under the same hole; its latents are its own."""
-        before = self.desks.get(_person(request)).session
-        session = replace(before, image=other.image, said=other.said, latents={})
-        *shown, _, _, _ = self._opened(session, request)
+        desk = self._change(
+            request,
+            lambda desk: replace(
+                desk.with_session(image=other.image, said=other.said, latents={}), moved=0
+            ),
+        )
+        *shown, _, _, _ = self._opened(desk)
         return *shown, gr.skip(), gr.skip(), gr.skip()
 
-    def _opened(self, session: Session, request: gr.Request) -> Any:
-        self._change(request, lambda desk: replace(desk, session=session, moved=0))
+    def _opened(self, desk: Desk) -> Any:
+        session = desk.session
         truncation = sessions.UNLIMITED if session.truncation is None else session.truncation
         return (
             session.model,
-            canvas.value(session.image, session.context_mask),
+            _canvas(desk),
             f"{self.engine.open(session.model).said} Shown: {_plain(session.said)}.",
             session.seed,
             session.num_samples,
             truncation,
         )
 
-    def painted(self, editor: Any, request: gr.Request) -> str:
-        size = len(self.desks.get(_person(request)).session.image)
-        mask = canvas.context_mask(editor, size)
-        self._change(request, lambda desk: desk.with_session(context_mask=mask))
-        return "The hole has changed."
+    def painted(self, editor: Any, request: gr.Request) -> Any:
+        return "The hole has changed." if self._told(editor, request) else gr.skip()
+
+    def _told(self, editor: Any, request: gr.Request) -> bool:
+        person = _person(request)
+        size = len(self.desks.get(person).session.image)
+        return self.desks.tell(person, *canvas.told(editor, size))
 
     def box(self, name: str, request: gr.Request) -> Any:
         return self._hole(lambda mask: masks.named(name, len(mask)), request)
@@ -139,7 +149,7 @@ class Actions:
         desk = self._change(
             request, lambda desk: desk.with_session(context_mask=change(desk.session.context_mask))
         )
-        return canvas.value(desk.session.image, desk.session.context_mask)
+        return _canvas(desk)
 
     # Latents
 
@@ -180,25 +190,28 @@ class Actions:
             return gr.Slider(visible=False)
         latent, inferred = sliders[number], result.inferred[number]
         set_ = result.session.latents.get(key(latent))
-        low, high = latent.interval
+        stands = inferred if set_ is None else set_
+        reached = (*latent.interval, inferred, stands)
         return gr.Slider(
             visible=True,
             label=label(latent, result.session),
-            minimum=round(min(low, inferred, set_ or 0), 2),
-            maximum=round(max(high, inferred, set_ or 0), 2),
-            value=round(inferred if set_ is None else set_, 2),
+            minimum=round(min(reached), 2),
+            maximum=round(max(reached), 2),
+            value=round(stands, 2),
             info=f"inferred {inferred:.2f}" + ("" if set_ is None else "; set by you"),
         )
 
     # Filling
 
-    def asked(self, roll: bool, request: gr.Request) -> Any:
-        """That the hole be filled once more, perhaps with another seed."""
+    def asked(self, editor: Any, roll: bool, request: gr.Request) -> Any:
+        """That the hole be filled that is seen, once more, perhaps with another seed."""
+        self._told(editor, request)  # the last stroke's own telling may still be on its way
         self._change(request)
         return int(np.random.default_rng().integers(2**31)) if roll else gr.skip()
 
-    def stop(self, request: gr.Request) -> None:
+    def stop(self, request: gr.Request) -> str:
         self.desks.stop(_person(request))
+        return "Stopped; what is shown is what was drawn before."
 
     def left(self, request: gr.Request) -> None:
         self.stop(request)
@@ -240,7 +253,7 @@ class Actions:
             done,
             f"Drawing {drawings}: {took}",
             *self._chosen(done, request),
-            done.spread,
+            spread(session, made),
             done.gallery,
             self._file("session.json", session.to_json().encode(), request),
             command(),
@@ -299,6 +312,10 @@ class Actions:
 
     def _folder(self, request: gr.Request) -> Path:
         return self.directory / hashlib.sha256(_person(request).encode()).hexdigest()
+
+
+def _canvas(desk: Desk) -> dict[str, Any]:
+    return canvas.value(desk.session.image, desk.session.context_mask, desk.strokes)
 
 
 def framed(path: str | None, *square: float) -> Any:

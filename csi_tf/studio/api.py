@@ -6,7 +6,8 @@
     session["latents"] = {"3": 2.0}     # by number, or by a name that the model's latents.json has
     made = studio.predict(session, api_name="/inpaint")
 
-A session is the JSON that the page saves. Pictures are PNG in base64.
+A session is the JSON that the page saves. Pictures are PNG in base64; a photo of one's own takes
+the place of the session's "picture", cropped to the model's size, and any hole that of its "mask".
 """
 
 import base64
@@ -17,8 +18,8 @@ import numpy as np
 
 from csi_tf import latents as latent_space
 from csi_tf import session as sessions
+from csi_tf.studio import desk
 from csi_tf.studio.actions import telling
-from csi_tf.studio.desk import key
 from csi_tf.studio.engine import Engine
 
 MOST_VALUES = 64
@@ -30,7 +31,7 @@ class Api:
 
     def add(self, **drawing: Any) -> None:
         """Into the page that is being built; `drawing` shares its queue."""
-        for function in (self.models, self.face, self.infer, self.inpaint, self.sweep):
+        for function in (self.models, self.face, self.draw, self.infer, self.inpaint, self.sweep):
             gr.api(telling(function), api_name=function.__name__, **drawing)
 
     def models(self) -> list[str]:
@@ -41,18 +42,25 @@ class Api:
         """A session on a held-out procedural face, or on one that the model drew from nothing."""
         return self._engine.face(model, number).to_dict()
 
+    def draw(self, model: str, seed: int) -> dict[str, Any]:
+        """A session on a face that the model draws from nothing."""
+        return self._engine.drawn(model, seed).to_dict()
+
     def infer(self, session: dict[str, Any]) -> dict[str, float]:
         """Where each latent stands by what is observed, by name."""
         opened = self._session(session)
         sliders = self._engine.open(opened.model).sliders
         inferred = self._engine.inferred(opened)
-        return {str(key(each)): value for each, value in zip(sliders, inferred, strict=True)}
+        return {str(desk.key(each)): value for each, value in zip(sliders, inferred, strict=True)}
 
     def inpaint(self, session: dict[str, Any]) -> dict[str, Any]:
-        """Completions, the likeliest first."""
-        made = self._engine.complete(self._session(session))
+        """Completions, the likeliest first, and a picture of where several differ."""
+        opened = self._session(session)
+        made = self._engine.complete(opened)
+        spread = desk.spread(opened, made)
         return {
             "pictures": [_text(image) for image in made.images[0]],
+            "spread": None if spread is None else _text(spread),
             "bits_per_dim": [x if np.isfinite(x) else None for x in made.bits_per_dim[0].tolist()],
             "latents": made.latents[0].tolist(),
             "numbers": made.numbers[0].tolist(),

@@ -1,8 +1,10 @@
 // The picture with its hole, to be painted on pixel by pixel. Gradio hands over `element`, `props`,
-// `trigger` and `watch`. The value is {picture: a PNG as data, hole: "0110...", 1 = hole, by rows};
-// the page puts one there, and each stroke of a person's puts another one and triggers "input".
+// `trigger` and `watch`. The value is {picture: a PNG as data, hole: "0110...", 1 = hole, by rows,
+// strokes: how many were told}; the page puts one there, and each stroke of a person's puts another
+// one and triggers "input".
 const PAINT = "rgba(225, 29, 110, 0.78)"; // seen well on skin, hair and backgrounds
 const SIDE = 768; // of the canvas, about; it is shown smaller or larger
+const REMEMBERED = 200; // holes
 
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas");
@@ -13,8 +15,9 @@ const size = find("input");
 let picture = null; // an image, once it is decoded
 let side = 0; // pixels of the model's on a side
 let hole = []; // booleans
+let strokes = 0; // that were told: an answer that knows of fewer comes too late for its hole
 let before = [], after = []; // holes that undo and redo bring back
-let stroke = null; // where the pointer was last, while it is down
+let stroke = null; // which pointer is down, and where it was last
 let pointer = null; // where it is
 
 const write = (cells) => cells.map(Number).join("");
@@ -75,9 +78,15 @@ function around() {
   canvas.ariaLabel = `The picture; ${count} of its ${hole.length} pixels are the hole`;
 }
 
+function remember(text) {
+  before = [...before, text].slice(-REMEMBERED);
+  after = [];
+}
+
 // What a person did is told.
 function tell() {
-  props.value = { ...props.value, hole: write(hole) };
+  strokes += 1;
+  props.value = { ...props.value, hole: write(hole), strokes };
   around();
   draw();
   trigger("input");
@@ -93,59 +102,69 @@ function back(from, to) {
 function show() {
   const value = props.value;
   if (!value?.hole) return;
-  const here = write(hole);
+  end(false);
+  const late = value.strokes < strokes && value.hole.length === hole.length;
+  const told = late ? write(hole) : value.hole;
   if (value.picture !== picture?.src) {
     [before, after] = [[], []];
     picture = null;
     const image = new Image();
     image.onload = () => {
+      if (image.src !== props.value.picture) return;
       picture = image;
       draw();
     };
     image.src = value.picture;
-  } else if (value.hole !== here) {
-    before.push(here);
-    after = [];
-  }
-  hole = read(value.hole);
-  side = Math.round(Math.sqrt(hole.length));
-  if (canvas.width !== Math.ceil(SIDE / side) * side) {
+  } else if (told !== write(hole)) remember(write(hole));
+  hole = read(told);
+  if (late) props.value = { ...value, hole: told, strokes };
+  if (side !== Math.sqrt(hole.length)) {
+    side = Math.sqrt(hole.length);
     canvas.width = canvas.height = Math.ceil(SIDE / side) * side;
+    size.max = Math.max(12, side / 4);
     size.value = Math.max(1, Math.round(side / 10));
     size.nextElementSibling.value = size.value;
   }
-  stroke = null;
   around();
   draw();
 }
 
+// The stroke counts, or is taken back.
+function end(counts) {
+  if (!stroke) return;
+  const { was } = stroke;
+  stroke = null;
+  if (!counts) hole = read(was);
+  else if (was !== write(hole)) {
+    remember(was);
+    tell();
+  }
+  draw();
+}
+
 canvas.addEventListener("pointerdown", (event) => {
-  if (!picture || event.button !== 0) return;
+  if (!picture || stroke || event.button !== 0 || !event.isPrimary) return;
   canvas.setPointerCapture(event.pointerId);
-  before.push(write(hole));
-  stroke = pointer = place(event);
-  paint(stroke, stroke);
+  pointer = place(event);
+  stroke = { id: event.pointerId, at: pointer, was: write(hole) };
+  paint(pointer, pointer);
   draw();
 });
 canvas.addEventListener("pointermove", (event) => {
+  if (!event.isPrimary) return;
   pointer = place(event);
-  if (stroke) {
-    paint(stroke, pointer);
-    stroke = pointer;
+  if (stroke?.id === event.pointerId) {
+    paint(stroke.at, pointer);
+    stroke.at = pointer;
+    if (!(event.buttons & 1)) end(true); // let go while another button was down
   }
   draw();
 });
-for (const name of ["pointerup", "pointercancel"]) {
+for (const [name, counts] of [["pointerup", true], ["pointercancel", false]]) {
   canvas.addEventListener(name, (event) => {
-    if (!stroke) return;
-    stroke = null;
+    if (stroke?.id !== event.pointerId) return;
     if (event.pointerType !== "mouse") pointer = null;
-    if (before.at(-1) === write(hole)) before.pop();
-    else {
-      after = [];
-      tell();
-    }
-    draw();
+    end(counts);
   });
 }
 canvas.addEventListener("pointerleave", () => {

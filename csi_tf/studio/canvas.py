@@ -14,22 +14,23 @@ SIDE = 512  # of what is shown large, about
 MOST_PIXELS = 60_000_000
 
 
-def value(image: np.ndarray, context_mask: np.ndarray) -> dict[str, str]:
-    """What the editor shows."""
+def value(image: np.ndarray, context_mask: np.ndarray, strokes: int) -> dict[str, Any]:
+    """What the canvas shows, by whoever knows of so many strokes."""
     picture = base64.b64encode(png(image)).decode()
-    hole = (context_mask == 0).astype(int).ravel()
-    return {"picture": f"data:image/png;base64,{picture}", "hole": "".join(map(str, hole))}
+    hole = "".join("1" if hidden else "0" for hidden in (context_mask == 0).ravel())
+    return {"picture": f"data:image/png;base64,{picture}", "hole": hole, "strokes": strokes}
 
 
-def context_mask(painted: Any, size: int) -> np.ndarray:
-    """(S, S, 1), 1 = observed, of what the editor tells."""
-    hole = painted.get("hole") if isinstance(painted, dict) else None
-    if not isinstance(hole, str) or len(hole) != size * size or set(hole) - set("01"):
-        raise ValueError(
-            f"The canvas does not show a hole of {size}x{size} pixels; load the page again."
-        )
+def told(painted: Any, size: int) -> tuple[np.ndarray, int]:
+    """The mask, (S, S, 1), 1 = observed, that the canvas shows, after how many strokes."""
+    try:
+        hole, strokes = str(painted["hole"]), int(painted["strokes"])
+    except (TypeError, KeyError, ValueError):
+        hole, strokes = "", 0
+    if len(hole) != size * size or set(hole) - set("01"):
+        raise ValueError(f"The canvas shows no hole of {size}x{size} pixels; load the page again.")
     observed = np.array([cell == "0" for cell in hole], np.float32)
-    return observed.reshape(size, size, 1)
+    return observed.reshape(size, size, 1), strokes
 
 
 def large(image: np.ndarray) -> np.ndarray:

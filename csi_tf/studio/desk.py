@@ -29,6 +29,7 @@ class Desk:
     begun: int = 0  # the last turn that was worked on
     number: int = 0  # of the held-out face that was shown last
     moved: int = 0  # slider that was moved last
+    strokes: int = 0  # that the canvas has told
 
     def with_session(self, **changes: object) -> "Desk":
         return replace(self, session=replace(self.session, **changes))  # type: ignore[arg-type]
@@ -53,20 +54,31 @@ class Desks:
             raise ValueError("This page is not known any more; load it again.")
         return desk
 
-    def open(self, person: str, desk: Desk) -> None:
+    def open(self, person: str, desk: Desk) -> Desk:
         """Another page's desk, the one that was used least lately, may give way."""
         with self._lock:
-            before = self._desks.get(person)
-            turn = 0 if before is None else before.turn
-            self._put(person, replace(desk, turn=turn + 1, begun=turn))
+            before = self._desks.get(person, desk)
+            turn, strokes = before.turn, before.strokes
+            desk = self._put(person, replace(desk, turn=turn + 1, begun=turn, strokes=strokes))
             if len(self._desks) > PEOPLE:
                 del self._desks[next(iter(self._desks))]
+            return desk
 
     def change(self, person: str, change: Callable[[Desk], Desk]) -> Desk:
         """With this a turn is taken: what was asked for before is not wanted any more."""
         with self._lock:
             desk = change(self.get(person))
             return self._put(person, replace(desk, turn=desk.turn + 1))
+
+    def tell(self, person: str, context_mask: np.ndarray, strokes: int) -> bool:
+        """What the canvas shows; whether that is news, which takes a turn."""
+        with self._lock:
+            desk = self.get(person)
+            if strokes <= desk.strokes:
+                return False
+            changed = desk.with_session(context_mask=context_mask)
+            self._put(person, replace(changed, strokes=strokes, turn=desk.turn + 1))
+            return True
 
     def begin(self, person: str) -> Desk:
         """What was asked for last; Superseded where that was begun already."""
@@ -126,13 +138,12 @@ class Result:
             for image, each in zip(self.made.images[0], bits, strict=True)
         ]
 
-    @property
-    def spread(self) -> np.ndarray | None:
-        if len(self.made.images[0]) < 2:
-            return None
-        return sheets.uncertainty(
-            self.session.image, self.session.context_mask, self.made.images[0]
-        )
+
+def spread(session: Session, made: Completions) -> np.ndarray | None:
+    """Where its completions differ."""
+    if len(made.images[0]) < 2:
+        return None
+    return sheets.uncertainty(session.image, session.context_mask, made.images[0])
 
 
 def key(latent: Latent) -> int | str:

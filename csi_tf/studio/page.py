@@ -170,7 +170,7 @@ class Page:
             self.seed = gr.Number(
                 0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed"
             )
-            self.roll = gr.Checkbox(False, label="New seed each time", elem_id="roll")
+            self.roll = gr.Checkbox(False, label="New seed with each click on Fill", elem_id="roll")
         with gr.Row():
             self.samples = gr.Slider(
                 1, MOST_SAMPLES, 4, step=1, label="Completions", elem_id="samples"
@@ -246,8 +246,9 @@ class Page:
         then_fill(self.all.click(telling(do.all_returned), None, None, **quick))
         renamed = [self.which, self.name]
         then_fill(self.rename.click(telling(do.renamed), renamed, None, **quick))
-        then_fill(self.fill.click(telling(do.asked), self.roll, self.seed, **quick))
-        self.stop.click(do.stop, None, None, **quick)
+        asked = [self.editor, self.roll]
+        then_fill(self.fill.click(telling(do.asked), asked, self.seed, **quick))
+        self.stop.click(do.stop, None, self.status, **quick)
         self.gallery.select(
             do.picked, self.result, [self.result, self.large, self.both, self.png], **hidden
         )
