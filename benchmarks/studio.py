@@ -5,7 +5,9 @@
 For each model that comes along and each of three holes: the median of several releases, from the
 key that ends the typing of a value until the page has the new completion and its browser is idle
 again, and of as many direct calls of the sampler for the same hole and number of completions. Aim:
-at most 3. Needs Chromium and Playwright (of the development set).
+at most 3. Meanwhile, the longest time for which the page answered nothing (its main thread was
+busy). Last, how long opening takes until the first hole is filled. Needs Chromium and Playwright
+(of the development set).
 """
 
 import shutil
@@ -26,6 +28,13 @@ from csi_tf.studio.settings import Studio
 
 HOLES = ("mouth", "eyes", "bottom_half")
 RELEASES = 7
+# Times for which a browser's main thread is busy with one thing, those of 50 ms and more.
+WATCH = """
+window.longest = 0;
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
+}).observe({type: "longtask"});
+"""
 COUNT = "parseInt(document.querySelector('#status')?.innerText.match(/Drawing (\\d+)/)?.[1] ?? 0)"
 
 
@@ -39,11 +48,13 @@ def sampler(engine: Engine, session: Session) -> float:
     return statistics.median(times[1:])
 
 
-def page_time(page: Page) -> float:
+def page_times(page: Page) -> tuple[float, float]:
+    """Seconds from release to picture, and of the longest time without an answer."""
     slider = page.locator("#slider-0 input[type=number]")
-    times = []
+    times, busy = [], []
     for number in range(RELEASES + 1):
         before = page.evaluate(COUNT)
+        page.evaluate("window.longest = 0")
         slider.fill(f"{-1 + number / 4:.2f}")
         began = time.perf_counter()
         slider.press("Tab")
@@ -51,7 +62,8 @@ def page_time(page: Page) -> float:
         page.evaluate("new Promise(done => requestIdleCallback(done))")
         times.append(time.perf_counter() - began)
         page.wait_for_timeout(300)
-    return statistics.median(times[1:])
+        busy.append(page.evaluate("window.longest") / 1000)
+    return statistics.median(times[1:]), max(busy[1:])
 
 
 def main() -> None:
@@ -62,14 +74,18 @@ def main() -> None:
     names = csi_tf.available()
     engine = Engine(names)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    print("| model | hole | sampler s | slider to picture s | ratio |")
-    print("|---|---|---|---|---|")
+    heads = ("model", "hole", "sampler s", "slider to picture s", "ratio", "page busy, at most s")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     with serving(Studio(model=",".join(names), port=port), files) as url, sync_playwright() as web:
+        opened: list[float] = []
         browser = web.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name in names:
             page = browser.new_page(viewport={"width": 1400, "height": 1000})
+            page.add_init_script(WATCH)
+            began = time.perf_counter()
             page.goto(url)
             page.wait_for_function(f"{COUNT} > 0")
+            opened.append(time.perf_counter() - began)
             if name != names[0]:
                 page.locator("#model input").click()
                 page.get_by_role("option", name=name).click()
@@ -81,10 +97,13 @@ def main() -> None:
                 face = engine.face(name, 0)
                 mask = masks.named(hole, len(face.image))
                 asked = Session(name, face.image, mask, num_samples=SAMPLES)
-                alone, whole = sampler(engine, asked), page_time(page)
-                print(f"| {name} | {hole} | {alone:.2f} | {whole:.2f} | {whole / alone:.1f} |")
+                alone, (whole, busy) = sampler(engine, asked), page_times(page)
+                ratio = whole / alone
+                print(f"| {name} | {hole} | {alone:.2f} | {whole:.2f} | {ratio:.1f} | {busy:.2f} |")
             page.close()
         browser.close()
+        first, then = opened[:2]
+        print(f"\nFrom opening to a filled hole: {first:.1f} s the first time, {then:.1f} s then")
 
 
 if __name__ == "__main__":

@@ -103,3 +103,15 @@ def test_numbers_of_readme_and_cards_are_those_of_the_evaluations():
     assert len(made) == 4
     for path, text in made.items():
         assert path.read_text() == text, "python docs/make_results.py"
+
+
+def test_every_part_of_the_paper_has_its_place_in_the_map():
+    rows = (REPOSITORY / "docs/paper_map.md").read_text().split("## Models of the figures")[0]
+    said = " ".join(row.split("|")[1] for row in rows.splitlines() if row.startswith("|"))
+    parts = [f"Figure {name}" for name in (1, 2, 3, 4, "5a", "5b", "5c", 6, 7, 8)]
+    parts += [f"Table {number}" for number in (1, 2)] + [
+        f"eq. ({number})" for number in range(1, 6)
+    ]
+    parts += ["section 3", "section 4", "section 5", "A.1", "A.2", "A.3", "B", "C.1", "C.2", "C.3"]
+    for part in parts:
+        assert re.search(rf"\b{re.escape(part)}(?!\w)", said), part

@@ -1,11 +1,14 @@
 """The README's commands and lines of Python, run one after another as a reader would.
 
-Training and measuring are made short by further flags; everything else runs as it is printed.
+Training and measuring are made short by further flags; everything else runs as it is printed, but
+for installations (`.ci/run` makes one) and what has tests of its own, which are named below.
 """
 
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import textwrap
 import tomllib
 from pathlib import Path
@@ -92,6 +95,28 @@ def test_every_command_runs(at_hand, capsys):
             pass  # in tests/test_reproduce.py, with --smoke
         else:
             assert run.main(asked) == 0, (asked, capsys.readouterr().err)
+    (shown,) = [shlex.split(line) for line in COMMANDS if line.startswith("tensorboard")]
+    told = subprocess.run(
+        [sys.executable, "-m", "tensorboard.main", *shown[1:], "--inspect"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "runs/mine" in told
+    assert "bits_per_dim" in told, "of which the curves are"
+
+
+def test_commands_of_make_and_of_other_backends_are_understood():
+    """Their modes are run in test_demo.py, test_studio_page.py and test_training.py."""
+    made = subprocess.run(
+        ["make", "-n", "demo", "studio"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    asked = [line for line in made if "run.py" in line]
+    asked += [line for line in COMMANDS if line.startswith("KERAS_BACKEND=")]
+    assert len(asked) == 3
+    for line in asked:
+        words = shlex.split(line)
+        assert flags.parse(words[words.index("run.py") :])
 
 
 def test_every_line_of_python_runs(address):
