@@ -92,7 +92,7 @@ def test_every_command_runs(at_hand, capsys):
             asked = [each for each in asked if not each.startswith("--claims=")]
             assert run.main([*asked, claims]) == 0
         elif mode == "reproduce" or "--model=runs/all" in argv:
-            pass  # in tests/test_reproduce.py, with --smoke
+            assert flags.parse(asked)  # run in tests/test_reproduce.py, with --smoke
         else:
             assert run.main(asked) == 0, (asked, capsys.readouterr().err)
     (shown,) = [shlex.split(line) for line in COMMANDS if line.startswith("tensorboard")]

@@ -422,10 +422,17 @@ def test_three_tabs_do_not_mix(browser, address, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_telephone(browser, address, scheme):
+@pytest.mark.parametrize("width", [390, 1400])
+def test_it_fits_a_telephone_and_a_desk(browser, address, scheme, width):
     with tab(browser, address, color_scheme=scheme) as page:
-        page.set_viewport_size({"width": 390, "height": 844})
+        page.set_viewport_size({"width": width, "height": 844})
         page.wait_for_timeout(500)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        places = [page.locator(name).bounding_box()["y"] for name in ("#large", "#slider-0")]
-        assert places == sorted(places), "what is drawn comes before the sliders"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = np.mean([int(part) for part in re.findall(r"\d+", back)[:3]])
+        assert (brightness < 128) == (scheme == "dark")
+        result, sliders = (page.locator(name).bounding_box() for name in ("#large", "#slider-0"))
+        if width < 1000:
+            assert result["y"] < sliders["y"], "what is drawn comes before the sliders"
+        else:
+            assert sliders["x"] < result["x"], "side by side"
