@@ -3,6 +3,7 @@
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from csi_tf import loading, masks, session
 from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio import desk as desk_module
-from csi_tf.studio.desk import Desk, Desks, Superseded
+from csi_tf.studio.actions import Actions
+from csi_tf.studio.desk import Desk, Desks, Result, Superseded
 from csi_tf.studio.engine import Engine
 from csi_tf.studio.settings import Studio
 
@@ -167,6 +169,24 @@ def test_what_is_inferred_is_the_posterior_mean_along_each_slider(engine):
         asked.image[None].astype("float32") / np.float32(127.5) - 1, asked.context_mask[None], 0
     )
     np.testing.assert_allclose(engine.inferred(asked), np.asarray(mean)[0], atol=1e-5)
+
+
+def test_a_slider_reaches_as_far_as_its_latent_is_of_use_and_stands(engine, tmp_path):
+    """And no further: 0 is no place of its own."""
+    (name,) = engine.names
+    opened = engine.open(name)
+    useful = replace(opened.sliders[0], interval=(1.0, 3.0))
+    engine._opened[name] = replace(opened, sliders=(useful,))
+    actions = Actions(engine, tmp_path, 1)
+    asked = engine.face(name, 1)
+    made = engine.complete(asked)
+    for latents, inferred, ends in (
+        ({}, 2.0, (1, 3)),
+        ({}, 0.5, (0.5, 3)),
+        ({0: 4.0}, 2.0, (1, 4)),
+    ):
+        slider = actions._slider(0, Result(replace(asked, latents=latents), made, [inferred], 1))
+        assert (slider.minimum, slider.maximum) == ends
 
 
 @pytest.mark.parametrize(
