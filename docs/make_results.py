@@ -205,16 +205,37 @@ def _against(
     return judge
 
 
+def _paid(check: int) -> Any:
+    """By the ledger, whose models have seen equally many images."""
+
+    def judge(name: str, report: Any) -> str:
+        from csi_tf.reproduce import ledger
+
+        path = REPOSITORY / "docs" / "ledger" / name / ledger.CLAIMS
+        claims = {claim["key"]: claim for claim in ledger.read(path)["claims"]}
+        found = claims["parts_pay"]["checks"][check]
+        sides = [found[side] for side in ("first", "second")]
+        if None in sides:
+            return "not measured"
+        a, b = (f"{side['value']:.3g} ({side['name']})" for side in sides)
+        return _verdict(found["verdict"] == "holds", f"{a} against {b}, in the ledger")
+
+    return judge
+
+
 def _verdict(met: bool, said: str) -> str:
     return f"{'met' if met else '**missed**'}: {said}"
 
 
 AIMS = {
     f"own z saves {OWN_Z} bits/dim or more over a shuffled one, stage one": _own_z,
+    "stage one has fewer bits/dim than a PixelCNN without latents": _paid(0),
     f"entries of `latents.json` steer {ENTRIES} factors or more, {LOCAL} of them local": _entries,
     f"{LATENTS} latents or more steer an attribute, among them smile or mouth, and skin, hair or"
     " light": _attributes,
     f"seam without truncation from {SEAM[0]} to {SEAM[1]} on every side": _seams,
+    "bits/dim of large holes below those without latents": _paid(1),
+    "bits/dim of large holes below those without reverse net": _paid(2),
     "bits/dim of every box below the linear-Gaussian conditional's": _against(
         "likelihood/{}/averaged", ("baselines/linear_gaussian/{}/bits_per_dim",), "lower"
     ),
