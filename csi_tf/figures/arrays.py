@@ -102,8 +102,7 @@ def figure3(model: CSIModel, on: Material) -> Arrays:
 def figure4(model: CSIModel, on: Material) -> Arrays:
     known = candidates(model, on)
     effect = effects(model, known, PARTS, on)
-    # The hole that shows a latent best is where it does more than the others do.
-    best = (effect / np.maximum(effect.mean(axis=0), 1e-9)).argmax(axis=1)
+    best = effect.argmax(axis=1)  # the hole whose pixels change most shows a latent best
     mouth = np.argsort(-effect[:, PARTS.index("mouth")], kind="stable")[:TOGETHER]
     moves = [[latent] for latent in known[: on.sizes.latents]] + [[known[i] for i in mouth]]
     holes = [*(PARTS[i] for i in best[: on.sizes.latents]), "mouth"]
