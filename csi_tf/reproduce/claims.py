@@ -5,6 +5,7 @@ others since, besides what counts as steering (docs/deviations.md), after the mo
 had been measured, and before those were that the ledger is of: factors are counted and not axes,
 attributes that go together are no rivals, the seam is that of samples without truncation, the move
 of a global factor is the same under both holes, and to neglect z is to keep less than half of it.
+Whether parts pay is asked since photographs are measured.
 The rule by which numbers become a verdict is in `csi_tf.reproduce.evidence`.
 """
 
