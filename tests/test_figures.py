@@ -199,10 +199,20 @@ def test_figure_4_has_the_best_first_and_the_mouth_last(opened, material, monkey
     assert found["names"][:-1].tolist() == [each.name for each in NAMED]
     assert found["intervals"][0] == "[-1,\N{NO-BREAK SPACE}2]"
     np.testing.assert_array_equal(found["context_mask"][-1], masks.named("mouth", SIZE))
-    effect = arrays.effects(model, NAMED, arrays.PARTS, material)
-    assert found["masks"][:-1].tolist() == [arrays.PARTS[i] for i in effect.argmax(axis=1)]
-    strongest = {NAMED[i].name for i in np.argsort(effect[:, arrays.PARTS.index("mouth")])[1:]}
+    effect = arrays.effects(model, NAMED, ["mouth"], material)[:, 0]
+    strongest = {NAMED[i].name for i in np.argsort(effect)[1:]}
     assert strongest == {*found["names"][-1].split(" + ")}
+
+
+def test_a_latent_is_shown_under_the_hole_whose_pixels_it_changes_most(
+    opened, material, monkeypatch
+):
+    """Even where most others change them too."""
+    effect = np.array([[9, 1, 1, 1], [9, 8, 1, 1], [9, 1, 8, 1], [1, 1, 1, 8]])
+    monkeypatch.setattr(arrays, "effects", lambda *_: effect)
+    monkeypatch.setattr(opened["csi"].model, "named_latents", NAMED)
+    shown = arrays.figure4(opened["csi"].model, material)["masks"].tolist()
+    assert shown == ["mouth", "mouth", "mouth", "face", "mouth"]
 
 
 def test_names_are_those_of_the_evaluation(tmp_path):
