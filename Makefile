@@ -23,7 +23,8 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) has no venv module; install it (on Debian and Ubuntu: apt install python3-venv) and run make again." >&2; exit 1; }
 	@echo "Installing some 4 GB into $(VENV), which takes minutes and says nothing meanwhile"
-	$(PYTHON) -m venv --clear $(VENV)
+	@rm -rf $(VENV)  # not venv --clear, which empties what a link points to
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
