@@ -71,7 +71,7 @@ CARD = {
 }
 
 
-# Aims, set before anything was trained
+# Aims, set before anything was trained, but for FOLLOWS (docs/results.md says why)
 OWN_Z, ENTRIES, LOCAL, LATENTS, FOLLOWS = 0.05, 6, 3, 5, 0.7
 MOUTH = {"Smiling", "Mouth_Slightly_Open"}
 LIGHT = {"Pale_Skin", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"}

@@ -77,7 +77,7 @@ def run(config: Config, directory: Path) -> None:
     learners.prepare(config)
     # Each model compiles its own step, which TensorFlow takes for one traced too often.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    asked = config
+    asked = config  # for the ledger, not at toy size
     if config.run.smoke:
         config = smoke(config)
     images = _training_images(config)
