@@ -146,7 +146,7 @@ def _ledger() -> Iterator[str]:
     """As --mode=ledger writes it, a chapter of this page."""
     from csi_tf.reproduce import ledger
 
-    claims = sorted((REPOSITORY / "docs" / "ledger").glob(f"*/{ledger.CLAIMS}"))
+    claims = sorted((REPOSITORY / "docs" / "ledger").glob(f"*/{ledger.RECORD}"))
     yield re.sub("^#", "##", ledger.page([ledger.read(path) for path in claims]), flags=re.M)
 
 
@@ -218,7 +218,7 @@ def _paid(check: int) -> Any:
     def judge(name: str, report: Any) -> str:
         from csi_tf.reproduce import ledger
 
-        path = REPOSITORY / "docs" / "ledger" / name / ledger.CLAIMS
+        path = REPOSITORY / "docs" / "ledger" / name / ledger.RECORD
         claims = {claim["key"]: claim for claim in ledger.read(path)["claims"]}
         if "parts_pay" not in claims:
             return "not measured"

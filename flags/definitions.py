@@ -289,6 +289,10 @@ DEMO = {
 LEDGER = {
     "mode": "What to do. Mode ledger: write results.md from what reproductions have found.",
     "claims": "Files claims.json of reproductions, one for each data set, with commas between.",
+    "evaluations": "In place of claims: directories of evaluations of models that were trained one"
+    " by one, as NAME=DIRECTORY with commas between, named as --only of mode reproduce has them;"
+    " info_vae_clamped is info_vae measured with --clamped. Judges the claims, and writes"
+    " claims.json too.",
     "output": "Directory to write results.md to.",
 }
 

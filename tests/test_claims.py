@@ -1,6 +1,7 @@
 """The ledger: each claim on numbers made up so that it must hold, must fail, or is open."""
 
 import json
+from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -313,7 +314,7 @@ def recorded(reports, dataset="procedural_faces", **run):
     )
     about = {"version": "1", "commit": "abc", "machine": "Linux, 2 cores"}
     judged = [claims.judge(claim, reports) for claim in CLAIMS]
-    return ledger.record(reports, judged, config, about)
+    return ledger.record(reports, judged, ledger.asked(config) | about)
 
 
 def test_page_of_two_data_sets(tmp_path):
@@ -351,6 +352,59 @@ def test_page_says_where_it_is_toy_size():
 def test_two_reproductions_of_the_same_data_are_told_apart():
     page = ledger.page([recorded(world()), recorded(world())])
     assert "| procedural_faces, 1 | procedural_faces, 2 |" in page
+    longer = world()
+    for report in longer.values():
+        report.about["images_seen_in_all"] *= 3
+    page = ledger.page([recorded(world()), recorded(longer)])
+    assert "| procedural_faces, 1,000 images | procedural_faces, 3,000 images |" in page
+
+
+def test_models_that_were_trained_one_by_one(tmp_path):
+    """Judged as if one reproduction had trained them, and the page says how each was trained."""
+    alike = json.loads(json.dumps(recorded(world())))
+    places = []
+    for name, report in world().items():
+        mode = "stage2" if name.endswith("csi") else "stage1"
+        config = Config(RunConfig(mode, seed=3), DataConfig("npz:/home/me/a.npz"), MaskConfig())
+        report.about |= {
+            "config": asdict(config), "version": "1", "commit": "abc", "machine": "Linux",
+            "dataset": "npz:/home/me/a.npz",
+        }  # fmt: skip
+        report.about["settings"]["clamped"] = name.endswith("_clamped")
+        (tmp_path / name).mkdir()
+        report.write(tmp_path / name)
+        places.append(f"{name}={tmp_path / name}")
+    ledger.run(Ledger(evaluations=",".join(places)), tmp_path)
+    found = ledger.read(tmp_path / "claims.json")
+    assert found["claims"] == alike["claims"]
+    assert found["tables"] == alike["tables"]
+    about = found["about"]
+    assert about["dataset"] == "npz:a.npz"
+    assert about["seed"] == "3"
+    assert about["commit"] == "abc"
+    page = (tmp_path / "results.md").read_text()
+    assert "--mode=stage2 --run_dir=DIR --seed=3 --dataset=npz:a.npz  # csi\n" in page
+
+    with pytest.raises(ValueError, match="--clamped says otherwise"):
+        ledger.run(Ledger(evaluations=f"info_vae_clamped={tmp_path / 'csi'}"), tmp_path)
+    with pytest.raises(OSError, match=r"cannot read .*nowhere"):
+        ledger.run(Ledger(evaluations=f"csi={tmp_path / 'nowhere'}"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, "either claims or evaluations"),
+        ({"claims": "a.json", "evaluations": "csi=b"}, "either claims or evaluations"),
+        ({"claims": ","}, "one file claims.json or more"),
+        ({"evaluations": "csi=a,b"}, "NAME=DIRECTORY"),
+        ({"evaluations": "csi=a,csi=b"}, "each name once"),
+        ({"evaluations": "csi=a,mine=b"}, "no model 'mine'; choose from .*info_vae_clamped"),
+    ],
+)
+def test_what_the_ledger_is_asked(asked, message):
+    with pytest.raises(ValueError, match=message):
+        Ledger(**asked)
 
 
 def test_methods_stand_side_by_side():

@@ -1,25 +1,27 @@
 """claims.json, which holds what a reproduction found, and the page that is written from several.
 
---mode=ledger --claims=A.json,B.json --output=DIR writes DIR/results.md; it needs the files only.
+--mode=ledger --claims=A.json,B.json --output=DIR writes DIR/results.md. With
+--evaluations=csi=DIR,info_vae=DIR it judges models that were trained and measured one by one, and
+writes DIR/claims.json too. It needs the files only.
 """
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from csi_tf import files
+from csi_tf import files, provenance
 from csi_tf.config import Config
-from csi_tf.evaluation.report import said
-from csi_tf.reproduce.claims import Judged
+from csi_tf.evaluation.report import Report, said
+from csi_tf.reproduce.claims import CLAIMS, Judged, judge
 from csi_tf.reproduce.evidence import Reports
 from csi_tf.reproduce.settings import Ledger
 from csi_tf.reproduce.tables import spoken, tables
 from csi_tf.settings import as_flag
 
-CLAIMS, PAGE = "claims.json", "results.md"
+RECORD, PAGE = "claims.json", "results.md"
 FORMAT = 1
 
 _INTRODUCTION = """\
@@ -44,21 +46,15 @@ Baselines, and the readers that judge control, learn from the first 8,000 traini
 """
 
 
-def record(
-    reports: Reports, judged: Sequence[Judged], config: Config, about: dict[str, str]
-) -> dict[str, Any]:
-    """What the page needs to know of one reproduction; paths on this machine left out."""
+def record(reports: Reports, judged: Sequence[Judged], about: dict[str, Any]) -> dict[str, Any]:
+    """What the page needs to know of one reproduction."""
     return {
         "format": FORMAT,
         "about": {
-            "dataset": _placeless(config.data.dataset),
-            "seed": config.run.seed,
-            "toy_size": config.run.smoke,
-            "command": command(config),
+            **about,
             "models": {
                 name: each.about.get("images_seen_in_all") for name, each in reports.items()
             },
-            **about,
         },
         "claims": [
             {
@@ -74,9 +70,56 @@ def record(
     }
 
 
+def asked(config: Config) -> dict[str, Any]:
+    """How a reproduction was begun; paths on this machine left out."""
+    return {
+        "dataset": _placeless(config.data.dataset),
+        "seed": config.run.seed,
+        "toy_size": config.run.smoke,
+        "command": command(config),
+    }
+
+
+def judged_by_evaluations(settings: Ledger) -> dict[str, Any]:
+    """The record of models that were trained one by one."""
+    reports = {name: _read_evaluation(name, Path(at)) for name, at in settings.named.items()}
+    configs = {name: _config(each) for name, each in reports.items()}
+    datasets = {_placeless(each.about["dataset"]) for each in reports.values()}
+    if len(datasets) > 1:
+        raise ValueError(f"evaluations must be of one data set, not of {', '.join(datasets)}")
+    about = {
+        "dataset": datasets.pop(),
+        "seed": _said_once(config.run.seed for config in configs.values()),
+        "toy_size": False,
+        "command": provenance.command(replace(settings, output=None)),
+        **{
+            name: _said_once(each.about[name] for each in reports.values())
+            for name in ("version", "commit", "machine")
+        },
+        "trained_by": {name: command(config) for name, config in configs.items()},
+    }
+    return record(reports, [judge(claim, reports) for claim in CLAIMS], about)
+
+
+def _read_evaluation(name: str, directory: Path) -> Report:
+    with files.explained(f"cannot read {directory}"):
+        report = Report.read(directory)
+    if report.about["settings"]["clamped"] != name.endswith("_clamped"):
+        raise ValueError(f"{directory} is no evaluation of {name}: its --clamped says otherwise")
+    return report
+
+
+def _config(report: Report) -> Config:
+    return Config.from_json(json.dumps(report.about["config"]))
+
+
+def _said_once(values: Iterable[Any]) -> str:
+    return ", ".join(dict.fromkeys(map(str, values)))
+
+
 def command(config: Config) -> str:
-    """That the reproduction is asked for by: every setting that is not the default."""
-    words = ["python run.py --mode=reproduce --run_dir=DIR"]
+    """That a training is asked for by: every setting that is not the default."""
+    words = [f"python run.py --mode={config.run.mode} --run_dir=DIR"]
     for group in fields(config):
         values = getattr(config, group.name)
         for each in fields(values):
@@ -92,13 +135,16 @@ def command(config: Config) -> str:
 
 def save(found: dict[str, Any], directory: Path) -> None:
     """claims.json and results.md of one reproduction."""
-    files.write(directory / CLAIMS, (json.dumps(found, indent=1) + "\n").encode())
+    files.write(directory / RECORD, (json.dumps(found, indent=1) + "\n").encode())
     files.write(directory / PAGE, page([found]).encode())
 
 
 def run(settings: Ledger, directory: Path) -> None:
     """--mode=ledger"""
-    write([Path(name) for name in settings.files], directory / PAGE)
+    if settings.claims is None:
+        save(judged_by_evaluations(settings), directory)
+    else:
+        write([Path(name) for name in settings.files], directory / PAGE)
     print(f"Results: {directory / PAGE}")
 
 
@@ -127,15 +173,17 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError):
         pass
     raise ValueError(
-        f"{path} is no {CLAIMS} of this version: run --mode=reproduce again in its directory"
+        f"{path} is no {RECORD} of this version: run --mode=reproduce again in its directory"
     )
 
 
 def _labels(found: Sequence[dict[str, Any]]) -> list[str]:
+    """The data set; where it does not tell them apart how long was trained, or a number."""
     names = [each["about"]["dataset"] for each in found]
-    if len({*names}) == len(names):
-        return names
-    return [f"{name}, {number}" for number, name in enumerate(names, 1)]
+    most = [max(filter(None, each["about"]["models"].values()), default=0) for each in found]
+    longer = [f"{name}, {count:,} images" for name, count in zip(names, most, strict=True)]
+    numbered = [f"{name}, {number}" for number, name in enumerate(names, 1)]
+    return next(each for each in (names, longer, numbered) if len({*each}) == len(each))
 
 
 def _reproductions(found: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[str]:
@@ -150,12 +198,18 @@ def _reproductions(found: Sequence[dict[str, Any]], labels: Sequence[str]) -> li
             "",
             f"    {about['command']}",
             "",
+            *_trained_by(about.get("trained_by", {})),
             "Images seen in training, both stages together: "
             + ", ".join(f"{count:,} {names}" for count, names in _by_count(about["models"]))
             + ".",
             "",
         ]
     return lines
+
+
+def _trained_by(commands: dict[str, str]) -> list[str]:
+    lines = [f"    {command}  # {name}" for name, command in commands.items()]
+    return ["of models trained by", "", *lines, ""] if lines else []
 
 
 def _by_count(models: dict[str, int | None]) -> list[tuple[int, str]]:

@@ -99,7 +99,7 @@ def run(config: Config, directory: Path) -> None:
         raise Stopped.by(stop, f"training {trained} of {len(this.jobs)} models") from None
     evaluated = _evaluated(this)
     judged = [claims.judge(claim, evaluated) for claim in claims.CLAIMS]
-    found = ledger.record(evaluated, judged, asked, provenance.about())
+    found = ledger.record(evaluated, judged, ledger.asked(asked) | provenance.about())
     ledger.save(found, directory)
     _show(judged)
     logs.say(f"All numbers: {directory / ledger.PAGE}")
