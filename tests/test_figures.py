@@ -11,7 +11,7 @@ from PIL import Image
 import csi_tf
 from csi_tf import checkpoints, latents, loading, masks, pixels
 from csi_tf import model as models
-from csi_tf.figures import arrays, figure3, figure5c, layout, paper
+from csi_tf.figures import arrays, curves, figure3, figure5c, layout, paper
 from csi_tf.figures.arrays import SMALL, Material
 from csi_tf.figures.layout import Row, Tile
 from csi_tf.figures.models import Models
@@ -330,3 +330,14 @@ def test_figures_are_asked_for_by_their_numbers():
         Figures("nowhere").default_output()
     with pytest.raises(ValueError, match="batch must be at least 1"):
         Figures("m", batch=0)
+
+
+def test_curves_of_a_model_without_latents_show_no_empty_panels():
+    def titles(*keys):
+        rows = [{"step": step} | dict.fromkeys(keys, 1.0 / step) for step in (1, 2)]
+        return [panel.get_title() for panel in curves.draw(rows, "a run").axes]
+
+    assert titles("train/bits_per_dim") == ["bits/dim"]
+    everything = titles("train/bits_per_dim", "validation/bits_of_z", "validation/kl")
+    assert everything == list(curves.PANELS)
+    assert titles() == []

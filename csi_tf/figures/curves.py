@@ -18,32 +18,39 @@ PANELS = {
 
 
 def draw(metrics: Sequence[dict[str, Any]], title: str) -> Figure:
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    """Panels of what was logged: a model without latents has no use to show of them."""
+    known = {name: _curves(metrics, key) for name, key in PANELS.items()}
+    known = {name: curves for name, curves in known.items() if curves}
+    figure = Figure(figsize=(11 / len(PANELS) * max(len(known), 1), 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
-    for panel, (name, key) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        _panel(panel, name, key, metrics)
+    for number, (name, curves) in enumerate(known.items(), 1):
+        _panel(figure.add_subplot(1, len(known), number), name, curves)
     return figure
 
 
-def _panel(panel: Axes, name: str, key: str, metrics: Sequence[dict[str, Any]]) -> None:
+def _curves(metrics: Sequence[dict[str, Any]], key: str) -> dict[str, np.ndarray]:
+    """(2, N): steps and values, of training batches and of held-out images."""
+    found = {}
+    for kind in ("train", "validation"):
+        points = [(row["step"], row[f"{kind}/{key}"]) for row in metrics if f"{kind}/{key}" in row]
+        if points:
+            found[kind] = np.array(points, float).T
+    return found
+
+
+def _panel(panel: Axes, name: str, curves: dict[str, np.ndarray]) -> None:
     panel.set_title(name, fontsize=9)
     panel.set_xlabel("steps", fontsize=8)
     panel.tick_params(labelsize=8)
     panel.grid(alpha=0.3)
-    shown = []
-    for kind, colour in (("train", TRAINING), ("validation", HELD_OUT)):
-        points = [(row["step"], row[f"{kind}/{key}"]) for row in metrics if f"{kind}/{key}" in row]
-        if not points:
-            continue
-        steps, values = np.array(points, float).T
+    for kind, (steps, values) in curves.items():
         label = {"train": "training batches", "validation": "held out"}[kind]
+        colour = {"train": TRAINING, "validation": HELD_OUT}[kind]
         panel.plot(steps, values, color=colour, linewidth=1.2, label=label)
-        shown.append(values)
-    if shown:
-        panel.legend(fontsize=8, frameon=False)
-    if shown and key == "bits_per_dim":
-        whole = np.concatenate(shown)
+    panel.legend(fontsize=8, frameon=False)
+    if PANELS[name] == "bits_per_dim":
+        whole = np.concatenate([values for _, values in curves.values()])
         # The first steps are far off and would press all the rest into a line.
         low, high = whole.min(), np.quantile(whole, 0.9)
         room = 0.05 * (high - low) or 0.1
