@@ -146,8 +146,16 @@ def _ledger() -> Iterator[str]:
     """As --mode=ledger writes it, a chapter of this page."""
     from csi_tf.reproduce import ledger
 
-    claims = sorted((REPOSITORY / "docs" / "ledger").glob(f"*/{ledger.RECORD}"))
-    yield re.sub("^#", "##", ledger.page([ledger.read(path) for path in claims]), flags=re.M)
+    records = [record for name in NAMES for record in _records(name)]
+    yield re.sub("^#", "##", ledger.page(records), flags=re.M)
+
+
+def _records(name: str) -> list[dict[str, Any]]:
+    """Of NAME, at the length that ships, and of what was trained beside it, such as NAME_short."""
+    from csi_tf.reproduce import ledger
+
+    paths = sorted((REPOSITORY / "docs" / "ledger").glob(f"{name}*/{ledger.RECORD}"))
+    return [ledger.read(path) for path in paths]
 
 
 def _own_z(name: str, report: Any) -> str:
@@ -213,19 +221,22 @@ def _against(
 
 
 def _paid(check: int) -> Any:
-    """By the ledger, whose models have seen equally many images."""
+    """By the ledger, whose models have seen equally many images; of the longest training."""
 
     def judge(name: str, report: Any) -> str:
-        from csi_tf.reproduce import ledger
-
-        path = REPOSITORY / "docs" / "ledger" / name / ledger.RECORD
-        claims = {claim["key"]: claim for claim in ledger.read(path)["claims"]}
-        if "parts_pay" not in claims:
-            return "not measured"
-        found = claims["parts_pay"]["checks"][check]
-        sides = [found[side] for side in ("first", "second")]
-        a, b = (f"{side['value']:.3g} ({side['name']})" for side in sides)
-        return _verdict(found["verdict"] == "holds", f"{a} against {b}, in the ledger")
+        for record in _records(name):
+            claims = {claim["key"]: claim for claim in record["claims"]}
+            found = claims["parts_pay"]["checks"][check]
+            if found["verdict"] == "not measured":
+                continue
+            sides = [found[side] for side in ("first", "second")]
+            a, b = (f"{side['value']:.3f} ({side['name']})" for side in sides)
+            images = record["about"]["models"][sides[0]["name"]]
+            said = f"{a} against {b}, {images:,} images each"
+            if found["verdict"] == "undecided":
+                return f"undecided: {said}"
+            return _verdict(found["verdict"] == "holds", said)
+        return "not measured"
 
     return judge
 

@@ -1,14 +1,18 @@
 """What the documents say is there: files, names in them, flags."""
 
 import ast
+import json
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 
+import flags
 from csi_tf.figures import paper
 from csi_tf.modes import MODES, WITH_OWN_FLAGS
+from csi_tf.reproduce import ledger
 from flags.definitions import define
 
 REPOSITORY = Path(__file__).parent.parent
@@ -103,6 +107,21 @@ def test_numbers_of_readme_and_cards_are_those_of_the_evaluations():
     assert len(made) == 4
     for path, text in made.items():
         assert path.read_text() == text, "python docs/make_results.py"
+
+
+@pytest.mark.parametrize("name", ["procedural_faces", "celeba32"])
+def test_the_ledger_is_what_the_evaluations_say(name, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    kept = ledger.read(Path("docs", "ledger", name, ledger.RECORD))
+    asked = flags.parse(shlex.split(kept["about"]["command"])[1:])
+    assert json.loads(json.dumps(ledger.judged_by_evaluations(asked))) == kept
+
+
+def test_kept_numbers_name_no_place_of_a_machine():
+    kept = [*REPOSITORY.glob("docs/**/*.json"), *REPOSITORY.glob("csi_tf/shipped/**/*.json")]
+    assert len(kept) > 10
+    for path in kept:
+        assert not re.findall(r'[":=]/\w+/', path.read_text()), path
 
 
 def test_every_part_of_the_paper_has_its_place_in_the_map():
