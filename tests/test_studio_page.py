@@ -96,6 +96,20 @@ def slide(page, number, value):
     typed.press("Tab")
 
 
+def hold_the_first(page):
+    """The first request for something quick, kept from the server until it is let go on."""
+    held = []
+
+    def handle(route):
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/run/predict", handle)
+    return held
+
+
 def stroke(page, start, end):
     """Drag over the canvas; places are parts of the picture's width and height."""
     surface = page.locator("#editor canvas")
@@ -215,15 +229,7 @@ def test_a_late_answer_takes_no_stroke_away(browser, address, tmp_path):
 
 def test_a_stroke_that_arrives_late_is_filled_all_the_same(browser, address, tmp_path):
     with tab(browser, address) as page:
-        held = []
-
-        def first_is_held(route):
-            if held:
-                route.continue_()
-            else:
-                held.append(route)
-
-        page.route("**/run/predict", first_is_held)
+        held = hold_the_first(page)
         stroke(page, (0.3, 0.22), (0.7, 0.22))
         saved, _ = after(page, page.locator("#fill").click, tmp_path)
         assert (saved.context_mask[3, 5:11] == 0).all()
@@ -273,17 +279,43 @@ def test_a_slider_changes_the_hole_and_nothing_else(browser, address, tmp_path):
         np.testing.assert_array_equal(pixels, first)
 
 
-def test_only_what_was_asked_for_last_is_drawn(browser, address, tmp_path):
+def test_only_what_was_asked_for_last_is_drawn(browser, address, tmp_path, monkeypatch):
+    """Whatever is begun before the last move takes as long as somebody waits for it."""
+    whole = Engine.complete
+
+    def slow(engine, asked, progress):
+        while asked.latents != {2: -1}:
+            time.sleep(0.05)
+            progress(0, 16)
+        return whole(engine, asked, progress)
+
     with tab(browser, address) as page:
+        monkeypatch.setattr(Engine, "complete", slow)
         page.locator("#box-bottom_half").click()
         for value in (1, 2, -1):  # of one slider, faster than they can be drawn
             slide(page, 2, value)
-        page.wait_for_function("document.querySelector('#slider-2').innerText.includes('set by')")
-        page.wait_for_timeout(3000)
+        page.get_by_text("set by you").wait_for()
         saved, pixels = now(page, tmp_path)
         assert saved.latents == {2: -1}
         np.testing.assert_array_equal(saved.context_mask, masks.named("bottom_half", 16))
         only_the_hole_differs(saved, pixels)
+
+
+def test_a_move_that_arrives_late_takes_no_other_back(browser, address, tmp_path):
+    with tab(browser, address) as page:
+        held, answers = hold_the_first(page), []
+        page.on("response", lambda answer: answers.append(answer.url))
+        slide(page, 2, 2)
+        slide(page, 2, -1)
+        page.wait_for_timeout(500)
+        held[0].continue_()
+        for _ in range(100):
+            if len(moves := [url for url in answers if url.endswith("/run/predict")]) == 2:
+                break
+            page.wait_for_timeout(100)
+        assert len(moves) == 2
+        saved, _ = after(page, page.locator("#fill").click, tmp_path)
+        assert saved.latents == {2: -1}
 
 
 def test_what_is_stopped_is_not_shown(browser, address, tmp_path, monkeypatch):

@@ -207,6 +207,8 @@ class Page:
             "show_progress": "hidden",
             "trigger_mode": "multiple",
         } | hidden
+        # Of two requests on their way at once the later one may arrive first.
+        in_turn = quick | {"trigger_mode": "always_last"}
         drawing: dict[str, Any] = DRAWING | {"trigger_mode": "multiple"} | hidden
         numbers = [self.seed, self.samples, self.truncation]
         on_desk = [self.model, self.editor, self.note, *numbers]
@@ -241,7 +243,7 @@ class Page:
             then_fill(button.click(telling(partial(do.box, name)), None, self.editor, **quick))
         for number, (slider, reset) in enumerate(zip(self.sliders, self.resets, strict=True)):
             moved, returned = (telling(partial(f, number)) for f in (do.moved, do.returned))
-            then_fill(slider.release(moved, slider, None, **quick))
+            then_fill(slider.release(moved, slider, None, **in_turn))
             then_fill(reset.click(returned, None, None, **quick))
         then_fill(self.all.click(telling(do.all_returned), None, None, **quick))
         renamed = [self.which, self.name]
