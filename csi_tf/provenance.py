@@ -2,13 +2,15 @@
 
 import os
 import platform
+import re
 import shlex
 import subprocess
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
 import csi_tf
+from csi_tf.config import Config
 from csi_tf.settings import as_flag
 
 
@@ -51,6 +53,35 @@ def command(settings: Any) -> str:
         else:
             words.append(f"--{each.name}={as_flag(value)}")
     return shlex.join(words)
+
+
+def portable(config: Config) -> Config:
+    """Settings without paths of this machine, which mean nothing on another."""
+    return replace(
+        config,
+        run=replace(config.run, run_dir=_short(config.run.run_dir)),
+        data=replace(config.data, dataset=dataset(config.data.dataset), data_dir=None),
+        masks=replace(config.masks, mask=re.sub(r"(?<=file:)[^,]*/", "", config.masks.mask)),
+        loop=replace(
+            config.loop,
+            stage1=_short(config.loop.stage1),
+            warm_start=_short(config.loop.warm_start),
+        ),
+    )
+
+
+def dataset(name: str) -> str:
+    """The same without a path of this machine."""
+    kind, colon, place = name.partition(":")
+    return f"{kind}:{_short(place)}" if colon else name
+
+
+def _short(path: str | None) -> str | None:
+    """From the current directory, or the mere name of what is elsewhere."""
+    if path is None or not os.path.isabs(path):
+        return path
+    here = Path(path)
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here.name)
 
 
 def _git(root: Path, *arguments: str) -> str:

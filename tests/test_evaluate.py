@@ -22,7 +22,8 @@ QUICK = ("--images=10", "--masks=mouth", "--posterior_draws=2", "--encoded_image
 
 @pytest.fixture
 def model(tmp_path):
-    export(tmp_path / "model.safetensors", tiny.config("stage1"), "stage1")
+    config = tiny.config("stage1", loop={"warm_start": "/elsewhere/before"})
+    export(tmp_path / "model.safetensors", config, "stage1")
     return tmp_path
 
 
@@ -82,6 +83,7 @@ def test_an_evaluation_goes_on_and_is_never_mixed_with_another(model, capsys):
     place = model / "evaluation"
     first = json.loads((place / "evaluation.json").read_text())
     assert first["about"]["stage"] == "stage1"
+    assert first["about"]["config"]["loop"]["warm_start"] == "before"  # no place of a machine
     assert "--mode=evaluate" in first["about"]["command"]
     assert "likelihood/whole/importance" in first["measures"]
     assert "| whole/importance" in (place / "evaluation.md").read_text()
