@@ -3,11 +3,12 @@
 Beside a model file, or in its evaluation, there may be a `latents.json` that names what its latents
 do, a list of
 
-    {"name": "smile", "dimension": 3, "interval": [-2.5, 2.5], "rank": 1}
+    {"name": "smile", "dimension": 3, "interval": [-2.5, 2.5], "rank": 1, "mask": "mouth"}
     {"name": "older", "direction": [0.6, 0.0, -0.8, ...], "interval": [-3, 3], "rank": 2}
 
 An entry is a dimension of z, or a unit vector along which it is moved; `interval` is where it is of
-use, and rank 1 does the most. All four are required, and nothing else is understood.
+use, rank 1 does the most, and `mask` is the named hole under which it does what it is called after.
+All but the mask are required, and nothing else is understood.
 """
 
 import json
@@ -16,13 +17,13 @@ import numbers
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from csi_tf import checks, files
+from csi_tf import checks, files, masks
 
 FILE = "latents.json"
 EVALUATED = "evaluation"  # the folder beside a model that --mode=evaluate writes to
@@ -41,6 +42,7 @@ class Latent:
     interval: tuple[float, float]
     rank: int
     dimension: int | None = None  # where the direction is an axis
+    mask: str | None = None  # that shows it, if that is known
 
 
 def beside(model_file: str | os.PathLike[str], latent_dim: int) -> tuple[Latent, ...]:
@@ -84,6 +86,7 @@ def write(path: str | os.PathLike[str], latents: Iterable[Latent]) -> None:
             else {"dimension": each.dimension}
         )
         | {"interval": list(each.interval), "rank": each.rank}
+        | ({} if each.mask is None else {"mask": each.mask})
         for each in latents
     ]
     lines = ",\n".join(f"  {json.dumps(entry, allow_nan=False)}" for entry in entries)
@@ -195,12 +198,12 @@ def _entry(entry: Any, latent_dim: int, where: str) -> Latent:
     if not isinstance(entry, dict):
         raise ValueError(f"{where} is {_kind(entry)}; expected an object in braces.")
     ways = entry.keys() & {"dimension", "direction"}
-    if len(ways) != 1 or entry.keys() - ways != _KEYS:
+    if len(ways) != 1 or entry.keys() - ways - {"mask"} != _KEYS:
         raise ValueError(
-            f"{where} has {', '.join(entry) or 'nothing'}; expected name, interval, rank and either"
-            " dimension or direction."
+            f"{where} has {', '.join(entry) or 'nothing'}; expected name, interval, rank, either"
+            " dimension or direction and, if you like, mask."
         )
-    name = entry["name"]
+    name, mask = entry["name"], entry.get("mask")
     if not isinstance(name, str) or name != name.strip() or not name or _confusing(name):
         raise ValueError(
             f"{where} is called {name!r}; give it a name that is no number and has no '=' or ','."
@@ -210,9 +213,12 @@ def _entry(entry: Any, latent_dim: int, where: str) -> Latent:
     if len(interval) != 2 or not interval[0] < interval[1]:
         raise ValueError(f"{where}: interval is {entry['interval']!r}; give [low, high].")
     rank = checks.whole_number(rank, f"{where}: rank", 1)
+    if mask is not None and mask not in masks.NAMES:
+        raise ValueError(f"{where}: mask is {mask!r}; choose from {', '.join(masks.NAMES)}.")
+    latent = Latent(name, np.zeros(latent_dim), (interval[0], interval[1]), rank, mask=mask)
     if "dimension" in ways:
         number = checks.whole_number(entry["dimension"], f"{where}: dimension", 0, latent_dim - 1)
-        return Latent(name, axis(number, latent_dim), (interval[0], interval[1]), rank, number)
+        return replace(latent, direction=axis(number, latent_dim), dimension=number)
     direction = np.array(_numbers(entry["direction"], f"{where}: direction"))
     if len(direction) != latent_dim:
         raise ValueError(
@@ -223,7 +229,7 @@ def _entry(entry: Any, latent_dim: int, where: str) -> Latent:
         raise ValueError(
             f"{where}: direction has length {length:g}, expected 1; divide it by its length."
         )
-    return Latent(name, direction / length, (interval[0], interval[1]), rank)
+    return replace(latent, direction=direction / length)
 
 
 def _confusing(name: str) -> bool:

@@ -284,6 +284,10 @@ def test_entries_are_what_latents_json_wants(tmp_path, found):
     found[perfect][1].write(tmp_path)
     table = json.loads((tmp_path / "evaluation.json").read_text())["about"]["latents"]
     assert {row["name"] for row in table} >= set(names)
+    assert {row["name"]: row.get("mask") for row in table}.items() >= {
+        (each.name, each.mask) for each in entries
+    }
+    assert {each.mask for each in entries[:3]} == {"mouth"}
 
 
 def test_attributes_do_where_factors_are_unknown():

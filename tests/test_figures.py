@@ -1,5 +1,6 @@
 """Figures 3 to 8: what is drawn, where it stands on the page, and what is said when models lack."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,15 @@ def test_a_latent_is_shown_under_the_hole_whose_pixels_it_changes_most(
     monkeypatch.setattr(opened["csi"].model, "named_latents", NAMED)
     shown = arrays.figure4(opened["csi"].model, material)["masks"].tolist()
     assert shown == ["mouth", "mouth", "mouth", "face", "mouth"]
+
+
+def test_a_latent_is_shown_under_the_hole_it_was_named_under(opened, material, monkeypatch):
+    holes = ("nose", None, "eyes", None)
+    known = [replace(each, mask=hole) for each, hole in zip(NAMED, holes, strict=True)]
+    monkeypatch.setattr(arrays, "effects", lambda *_: np.tile([9, 1, 1, 1], (4, 1)))
+    monkeypatch.setattr(opened["csi"].model, "named_latents", tuple(known))
+    shown = arrays.figure4(opened["csi"].model, material)["masks"].tolist()
+    assert shown == ["nose", "mouth", "eyes", "mouth", "mouth"]
 
 
 def test_names_are_those_of_the_evaluation(tmp_path):

@@ -10,7 +10,7 @@ from csi_tf import latents
 from csi_tf import model as models
 from csi_tf.config import ModelConfig
 
-SMILE = {"name": "smile", "dimension": 3, "interval": [-2.5, 2.5], "rank": 2}
+SMILE = {"name": "smile", "dimension": 3, "interval": [-2.5, 2.5], "rank": 2, "mask": "mouth"}
 OLDER = {"name": "older", "direction": [0.6, 0, -0.8, 0], "interval": [-1, 3], "rank": 1}
 
 
@@ -25,6 +25,7 @@ def test_the_file_beside_the_model_is_read_by_rank(tmp_path):
     older, smile = read(tmp_path, [SMILE, OLDER])
     assert (older.name, older.dimension, older.interval) == ("older", None, (-1, 3))
     assert (smile.name, smile.dimension, smile.rank) == ("smile", 3, 2)
+    assert (smile.mask, older.mask) == ("mouth", None)
     np.testing.assert_allclose(older.direction, [0.6, 0, -0.8, 0])
     np.testing.assert_array_equal(smile.direction, [0, 0, 0, 1])
 
@@ -35,8 +36,8 @@ def test_what_is_written_is_what_is_read(tmp_path):
     after = latents.beside(tmp_path / "model.safetensors", 4)
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one.direction, other.direction)
-        assert (one.name, one.interval, one.rank, one.dimension) == (
-            *(other.name, other.interval, other.rank, other.dimension),
+        assert (one.name, one.interval, one.rank, one.dimension, one.mask) == (
+            *(other.name, other.interval, other.rank, other.dimension, other.mask),
         )
 
 
@@ -56,6 +57,8 @@ def test_what_is_written_is_what_is_read(tmp_path):
         ([SMILE | {"dimension": 4}], "dimension is 4; give a whole number from 0 to 3"),
         ([SMILE | {"dimension": True}], "dimension"),
         ([SMILE | {"rank": 0}], "rank is 0"),
+        ([SMILE | {"mask": "moth"}], "mask is 'moth'; choose from center, eyes"),
+        ([SMILE | {"mask": 3}], "mask is 3"),
         ([SMILE | {"interval": [2, 2]}], "interval"),
         ([SMILE | {"interval": [2]}], "interval"),
         ([SMILE | {"interval": ["a", 2]}], "interval"),

@@ -288,7 +288,7 @@ def _entry(control: Control, row: int, latent: Latent) -> tuple[tuple[int, bool,
     correlation, low_high = control.validation[row, factor], control.interval[row].tolist()
     if control.dead[row]:
         return (3, False, 0.0), replace(
-            latent, name=f"dead {latent.dimension}", interval=latents.USUAL
+            latent, name=f"dead {latent.dimension}", interval=latents.USUAL, mask=None
         )
     latent = replace(latent, interval=(low_high[0], low_high[1]))
     if latent.dimension is None:

@@ -101,11 +101,13 @@ def figure3(model: CSIModel, on: Material) -> Arrays:
 
 def figure4(model: CSIModel, on: Material) -> Arrays:
     known = candidates(model, on)
-    effect = effects(model, known, PARTS, on)
-    best = effect.argmax(axis=1)  # the hole whose pixels change most shows a latent best
-    mouth = np.argsort(-effect[:, PARTS.index("mouth")], kind="stable")[:TOGETHER]
+    parts = PARTS if any(each.mask is None for each in known) else ("mouth",)
+    effect = effects(model, known, parts, on)
+    mouth = np.argsort(-effect[:, parts.index("mouth")], kind="stable")[:TOGETHER]
+    best = effect.argmax(axis=1)  # where it is not known, the hole whose pixels change most
     moves = [[latent] for latent in known[: on.sizes.latents]] + [[known[i] for i in mouth]]
-    holes = [*(PARTS[i] for i in best[: on.sizes.latents]), "mouth"]
+    own = [each.mask or parts[i] for each, i in zip(known, best, strict=True)]
+    holes = [*own[: on.sizes.latents], "mouth"]
     return rows(model, moves, holes, on)
 
 

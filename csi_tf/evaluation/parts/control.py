@@ -5,6 +5,7 @@ have no place of their own to read from. What the latents hold nothing of they a
 steer, whatever a reader sees: it is linear, and may take a darker skin for a longer nose.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -200,7 +201,8 @@ def _latents(
         counts["local_factors"] = _factors(inside, own)
     for name, count in counts.items():
         report.add_number(f"control/{name}", int(count))
-    subject.entries = control.entries(merged, measured)
+    shown = [replace(each, mask=hole) for each, hole in zip(measured, holes, strict=True)]
+    subject.entries = control.entries(merged, shown)
     named = {each.dimension: each.name for each in subject.entries}
     report.about["latents"] = [
         {"name": named[each.dimension] if is_axis[row] else each.name}
