@@ -1,5 +1,7 @@
 """Training on JAX, where TensorFlow need not be installed: the same losses, one compiled step."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -14,22 +16,38 @@ from csi_tf.learner import Arrays, Learner
 
 class JaxLearner(Learner):
     def __init__(self, config: Config, stage: str, dataset_size: int, main_steps: int) -> None:
+        self._ahead: dict[str, Any] | None = None  # the state, where it has not been assigned yet
         super().__init__(config, stage, dataset_size, main_steps)
-        self._names = {id(v): name for name, v in self.named_variables().items()}
+        self._variables = super().named_variables()
+        self._names = {id(v): name for name, v in self._variables.items()}
         self._step = jax.jit(self._pure_step, static_argnums=2, donate_argnums=0)
         self._evaluate = jax.jit(self._pure_scores)
 
     def step(self, batch: Arrays, warming_up: bool) -> dict[str, Any]:
-        named = self.named_variables()
-        state = {name: variable.value for name, variable in named.items()}
-        state, terms = self._step(state, batch, warming_up)
-        for name, variable in named.items():
-            variable.assign(state[name])
+        state = self._ahead or self._values()
+        # Hundreds of assignments take longer than a step on a GPU: they wait for a reader.
+        self._ahead, terms = self._step(state, batch, warming_up)
         return terms
 
     def evaluate(self, batch: Arrays) -> dict[str, np.ndarray]:
-        state = {name: variable.value for name, variable in self.named_variables().items()}
+        state = self._ahead or self._values()
         return {name: np.asarray(x) for name, x in self._evaluate(state, batch).items()}
+
+    def named_variables(self) -> dict[str, Any]:
+        if self._ahead is not None:
+            for name, variable in self._variables.items():
+                variable.assign(self._ahead[name])
+            self._ahead = None
+        return super().named_variables()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        self.named_variables()  # the averages are kept in variables
+        with super().averaged():
+            yield
+
+    def _values(self) -> dict[str, Any]:
+        return {name: variable.value for name, variable in self._variables.items()}
 
     def _pure_scores(self, state: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
         with keras.StatelessScope(self._mapping(state)):
@@ -96,12 +114,12 @@ class JaxLearner(Learner):
         }
 
     def _mapping(self, state: dict[str, Any]) -> list[tuple[Any, Any]]:
-        return [(variable, state[name]) for name, variable in self.named_variables().items()]
+        return [(variable, state[name]) for name, variable in self._variables.items()]
 
     def _current(self, scope: Any, state: dict[str, Any]) -> dict[str, Any]:
         """The state after what the forward pass itself assigned: BatchNorm and dropout."""
         current = {}
-        for name, variable in self.named_variables().items():
+        for name, variable in self._variables.items():
             value = scope.get_current_value(variable)
             current[name] = state[name] if value is None else value
         return current

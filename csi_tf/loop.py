@@ -89,7 +89,7 @@ class Loop:
     def _stream(self, start: int) -> Iterator[Arrays]:
         if keras.backend.backend() == "tensorflow":
             return self.batches.dataset(start, self.total).as_numpy_iterator()
-        return self.batches.iterate(start, self.total)
+        return self.batches.ahead(start, self.total)
 
     def _log(self, step: int, terms: dict[str, Any]) -> None:
         numbers = {name: float(np.asarray(value)) for name, value in terms.items()}

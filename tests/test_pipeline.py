@@ -78,6 +78,17 @@ def test_the_tensorflow_dataset_equals_the_numpy_batches():
         }
 
 
+def test_batches_made_ahead_by_threads_come_in_order():
+    batches = data.Batches(numbered(21, 8), 4, seed=5, flip=True, mask_distribution="rectangle")
+    made = list(batches.ahead(3, 29))
+    assert len(made) == 26
+    for one, other in zip(batches.iterate(3, 29), made, strict=True):
+        same(one, other)
+    endless = batches.ahead(3)
+    same(next(endless), made[0])
+    endless.close()
+
+
 def test_the_tensorflow_dataset_has_static_shapes_and_no_end():
     batches = data.Batches(numbered(21, 8), 4, num_shards=2, mask_distribution="rectangle")
     dataset = batches.dataset(start=1_000)

@@ -6,7 +6,10 @@ random is keyed by the example counter, epoch * count + position, which travels 
 that noise drawn later can be keyed by it too.
 """
 
+import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -19,6 +22,8 @@ from csi_tf.data.image_files import check_images
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+MAKERS = 2  # threads; NumPy lets them run beside the reader
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -133,6 +138,18 @@ class Batches:
         while stop is None or step < stop:
             yield self.batch(step)
             step += 1
+
+    def ahead(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, np.ndarray]]:
+        """The batches of `iterate`, made ahead of the reader by threads, without TensorFlow."""
+        steps = itertools.count(start) if stop is None else range(start, stop)
+        with ThreadPoolExecutor(MAKERS) as pool:
+            made: deque[Future[dict[str, np.ndarray]]] = deque()
+            for step in steps:
+                made.append(pool.submit(self.batch, step))
+                if len(made) > 2 * MAKERS:
+                    yield made.popleft().result()
+            while made:
+                yield made.popleft().result()
 
     def dataset(self, start: int = 0, stop: int | None = None) -> "tf.data.Dataset":
         """The batches of `iterate`, made ahead of the reader."""
