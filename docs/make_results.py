@@ -151,11 +151,12 @@ def _ledger() -> Iterator[str]:
 
 
 def _records(name: str) -> list[dict[str, Any]]:
-    """Of NAME, at the length that ships, and of what was trained beside it, such as NAME_short."""
+    """Of NAME at every length, such as NAME_short; the longest training first."""
     from csi_tf.reproduce import ledger
 
     paths = sorted((REPOSITORY / "docs" / "ledger").glob(f"{name}*/{ledger.RECORD}"))
-    return [ledger.read(path) for path in paths]
+    records = [ledger.read(path) for path in paths]
+    return sorted(records, key=lambda each: -max(each["about"]["models"].values()))
 
 
 def _own_z(name: str, report: Any) -> str:

@@ -109,7 +109,9 @@ def test_numbers_of_readme_and_cards_are_those_of_the_evaluations():
         assert path.read_text() == text, "python docs/make_results.py"
 
 
-@pytest.mark.parametrize("name", ["procedural_faces", "celeba32"])
+@pytest.mark.parametrize(
+    "name", ["procedural_faces_long", "procedural_faces", "celeba32_long", "celeba32"]
+)
 def test_the_ledger_is_what_the_evaluations_say(name, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     kept = ledger.read(Path("docs", "ledger", name, ledger.RECORD))
