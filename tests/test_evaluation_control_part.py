@@ -21,6 +21,7 @@ from csi_tf.evaluation.parts import control
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.settings import Evaluation
 from csi_tf.evaluation.subject import Subject
+from csi_tf.latents import Latent
 
 SET = ("smile", "mouth_opening", "beard")
 COLUMNS = [faces.NAMES.index(name) for name in SET]
@@ -152,6 +153,18 @@ def test_a_model_that_can_be_steered_is_counted(found):
     assert table[3] == {"name": "dead 3", "kind": "axis", "dimension": 3, "dead": True}
     # Set from -3 to 3, of which -2 to 2 is the factors' all.
     assert [table[i]["interval"] for i in range(3)] == [[-2, 2]] * 3
+
+
+def test_all_that_is_told_of_procedural_faces_has_a_direction():
+    """Eight of thirteen once had: the smile came after what takes more of a picture."""
+    told = [
+        (Latent(f"{name} direction", np.eye(32)[i], (-3, 3), i), name, 0.9)
+        for i, name in enumerate(faces.NAMES[:13])
+    ]
+    found = steering.directions(np.random.default_rng(0).normal(size=(100, 32)), told)
+    names = [each.name for each in found]
+    assert names[8:] == [f"{name} direction" for name in faces.NAMES[:13]]
+    assert names[:8] == [f"principal direction {i}" for i in range(1, 9)]
 
 
 def test_latents_that_steer_the_same_are_one_factor():

@@ -21,8 +21,9 @@ from csi_tf.model import CSIModel
 from csi_tf.pixels import levels, pm1
 from pixel_cnn_pp import sampling
 
-# Directions beyond the paper cost as much as axes do; these are half as many as its 32 axes.
-DIRECTIONS = 16
+# Directions beyond the paper cost as much as axes do, of which it has 32. The second are as many as
+# take in all that is known of procedural faces; of attributes there may be more.
+VARYING, TOLD = 8, 16
 # Of a factor that latents hold anything of, a regression on them explains this part. On 32 latents
 # it explains .03 of one that 1,024 images' codes know nothing of.
 EXPLAINED = 0.1
@@ -207,10 +208,10 @@ def regressions(
 
 
 def directions(z: np.ndarray, told: Sequence[tuple[Latent, str, float]]) -> list[Latent]:
-    """Beyond the paper: of most variance, and regressions of what is told best, half of each."""
-    kept = [latent for latent, _, _ in told[: DIRECTIONS // 2]]
-    count = min(int(z.any(axis=0).sum()), DIRECTIONS - len(kept))
-    return [*(control.principal_directions(z, count) if count else ()), *kept]
+    """Beyond the paper: those of most variance, and regressions of what is told best."""
+    count = min(int(z.any(axis=0).sum()), VARYING)
+    varying = control.principal_directions(z, count) if count else []
+    return [*varying, *(latent for latent, _, _ in told[:TOLD])]
 
 
 def labels(arrays: ImageArrays) -> tuple[np.ndarray, tuple[str, ...]]:
