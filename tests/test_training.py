@@ -243,13 +243,16 @@ from csi_tf import checkpoints, learner, training
 sys.path.insert(0, "tests")
 import tiny
 
-given, out = sys.argv[1:]
-config = tiny.config(model={"dropout": 0.0}, objective={"objective": "factor_vae"})
+given, out, averages = sys.argv[1:]
+config = tiny.config(
+    model={"dropout": 0.0}, objective={"objective": "factor_vae"}, optimiser={"ema": 0.9}
+)
 made = learner.make(config, "one_stage", 64, 10)
 made.load(checkpoints.read(given)[0])
 images, held_out = training._images(config)
 batches = training.batches_of(config, images)
 losses = [float(made.step(batches.batch(step), False)["loss"]) for step in range(5)]
+checkpoints.write(averages, made.weights(), {})  # what the steps left is read here first
 checkpoints.write(out, made.state(), {"losses": losses})
 """
 
@@ -257,14 +260,17 @@ checkpoints.write(out, made.state(), {"losses": losses})
 def test_jax_trains_alike_without_tensorflow(tmp_path):
     """Same weights, batches and noise; the state goes both ways between the backends."""
     pytest.importorskip("jax", reason="the JAX extra is not installed")
-    config = tiny.config(model={"dropout": 0.0}, objective={"objective": "factor_vae"})
+    config = tiny.config(
+        model={"dropout": 0.0}, objective={"objective": "factor_vae"}, optimiser={"ema": 0.9}
+    )
     ours = learner.make(config, "one_stage", 64, 10)
     checkpoints.write(tmp_path / "given.safetensors", ours.state(), {})
     images, _ = training._images(config)
     batches = training.batches_of(config, images)
     losses = [float(ours.step(batches.batch(step), False)["loss"]) for step in range(5)]
+    names = ("given", "out", "averages")
     done = subprocess.run(
-        [sys.executable, "-c", JAX, tmp_path / "given.safetensors", tmp_path / "out.safetensors"],
+        [sys.executable, "-c", JAX, *(tmp_path / f"{name}.safetensors" for name in names)],
         cwd=REPOSITORY,
         env=os.environ | {"KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         capture_output=True,
@@ -275,3 +281,8 @@ def test_jax_trains_alike_without_tensorflow(tmp_path):
     theirs, info = checkpoints.read(tmp_path / "out.safetensors")
     np.testing.assert_allclose(info["losses"], losses, rtol=1e-4)
     ours.load(theirs)
+    averaged = checkpoints.read(tmp_path / "averages.safetensors")[0]
+    for name, average in ours.weights().items():
+        np.testing.assert_array_equal(averaged[name], average)
+    trained = theirs["model/" + name]
+    assert not np.array_equal(average, trained)
