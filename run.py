@@ -28,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # TensorFlow's remarks bury what we say, and without a GPU its errors are that there is none.
     has_gpu = any(Path("/dev").glob("nvidia*"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu else "3")
+    # TensorFlow takes oneDNN's convolutions only where there is AVX-512, and they are the quicker
+    # ones without it as well (benchmarks/README.md).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         if page := flags.help_text(argv):
             print(page)

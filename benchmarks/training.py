@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the paper's stage two at batch 16")
     quick = parser.parse_args().quick
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as run.py does
     from step_time import POLICIES, multiplication_rate
 
     rates = {dtype: multiplication_rate(dtype) for dtype in POLICIES}
