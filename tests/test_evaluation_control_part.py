@@ -16,6 +16,7 @@ from csi_tf import model as models
 from csi_tf.data import procedural_faces as faces
 from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
+from csi_tf.evaluation import control as measuring
 from csi_tf.evaluation import steering
 from csi_tf.evaluation.parts import control
 from csi_tf.evaluation.report import Report
@@ -165,6 +166,30 @@ def test_all_that_is_told_of_procedural_faces_has_a_direction():
     names = [each.name for each in found]
     assert names[8:] == [f"{name} direction" for name in faces.NAMES[:13]]
     assert names[:8] == [f"principal direction {i}" for i in range(1, 9)]
+
+
+def test_a_direction_is_shown_where_it_does_what_it_was_fitted_to():
+    """Of beard that is a hole where a beard follows, and nothing else; an axis is for anything."""
+    values = np.linspace(-3, 3, VALUES)
+
+    def under(names, slopes):
+        lines = np.tile(np.multiply.outer(values, slopes), (2, COUNT, 1, 1))
+        scale = np.zeros(len(names)), np.full(len(names), 10.0)
+        made = measuring.measure(lines, lines, values, names, *scale)
+        reader = SimpleNamespace(names=names, resolution=scale[0], spread=scale[1])
+        return steering.Traversal(reader, values, lines, lines, made)
+
+    found = {
+        "mouth": under(("beard", "nose_length"), [4.0, 3.0]),
+        "bottom_half": under(("beard", "smile"), [2.0, 0.0]),
+        "eyes": under(("glasses", "smile"), [5.0, 0.0]),
+    }
+    merged, holes = steering.joined(found, [None, "beard"])
+    assert holes == ["eyes", "bottom_half"]
+    assert [merged.names[i] for i in merged.factor] == ["glasses", "beard"]
+    assert merged.steers.all()
+    del found["bottom_half"]  # then with another, rather than another in its place
+    assert steering.joined(found, [None, "beard"])[1] == ["eyes", "mouth"]
 
 
 def test_latents_that_steer_the_same_are_one_factor():

@@ -71,6 +71,12 @@ class Control:
         """(L,) booleans"""
         return ~self.dead & (self.own >= np.maximum(STEERS, AHEAD * self.next_best))
 
+    @property
+    def alone(self) -> np.ndarray:
+        """(L,) what validation pictures say of `steers`."""
+        own = np.abs(self.validation[np.arange(len(self.factor)), self.factor])
+        return ~self.dead & (own >= np.maximum(STEERS, AHEAD * (own - self.validation_margin)))
+
 
 def rank_correlation(readings: ArrayLike, resolution: ArrayLike = 0.0) -> np.ndarray:
     """(..., F) Spearman correlations with the values set, of readings (..., V, F).
@@ -299,8 +305,8 @@ def _entry(control: Control, row: int, latent: Latent) -> tuple[tuple[int, bool,
     if own < NAMED or own <= other:
         return (1, False, -moved.max()), latent
     less = "less " if correlation < 0 else ""
-    muddled = own < max(STEERS, AHEAD * other)
-    return (0, bool(muddled), -moved[factor]), replace(latent, name=less + control.names[factor])
+    latent = replace(latent, name=less + control.names[factor])
+    return (0, not control.alone[row], -moved[factor]), latent
 
 
 def _direction(name: str, vector: np.ndarray, rank: int) -> Latent:

@@ -80,6 +80,12 @@ class Traversal:
         reach = np.ptp(self.validation.mean(axis=1), axis=1) / self.reader.spread
         return np.stack([follows, reach[rows, factor]], axis=1)
 
+    def serves(self, meant: Sequence[str | None]) -> np.ndarray:
+        """(L,) 2 where the factor that is meant follows alone, 1 where others do, too; else 0."""
+        follows = [self.reader.names[f] for f in self.control.factor]
+        hit = np.array([a == b for a, b in zip(follows, meant, strict=True)]) & ~self.control.dead
+        return hit * (1 + self.control.alone)
+
     def best(self, count: int, among: int) -> list[int]:
         """The strongest of the first `among` latents."""
         follows, reach = self.strength()[:among].T
@@ -226,13 +232,19 @@ def labels(arrays: ImageArrays) -> tuple[np.ndarray, tuple[str, ...]]:
     )
 
 
-def joined(found: Mapping[str, Traversal]) -> tuple[Control, list[str]]:
-    """Each latent as measured under the hole where it is strongest, and the name of that hole."""
+def joined(
+    found: Mapping[str, Traversal], meant: Sequence[str | None]
+) -> tuple[Control, list[str]]:
+    """Each latent as measured under the hole where it is strongest, and the name of that hole.
+
+    Of a direction that was fitted to a factor, named in `meant`, it is a hole where that factor is
+    what follows, and where it can be one where nothing else does.
+    """
     parts = list(found.values())
     names = tuple(dict.fromkeys(name for each in parts for name in each.reader.names))
     columns = [[names.index(name) for name in each.reader.names] for each in parts]
     follows, reach = np.moveaxis(np.array([each.strength() for each in parts]), -1, 0)
-    place = np.lexsort((reach, follows), axis=0)[-1]  # (L,)
+    place = np.lexsort((reach, follows, [each.serves(meant) for each in parts]), axis=0)[-1]  # (L,)
 
     def picked(name: str) -> np.ndarray:
         return np.array([getattr(parts[p].control, name)[row] for row, p in enumerate(place)])

@@ -35,6 +35,8 @@ def measure(subject: Subject, report: Report) -> None:
     told = steering.regressions(subject, list(legible), mean)
     known = {name for _, name, _ in told}
     measured = axes + steering.directions(z, told)
+    fitted = {latent.name: name for latent, name, _ in told}
+    meant = [fitted.get(each.name) for each in measured]
     values = np.linspace(*latents.USUAL, subject.settings.control_values)
     found = {
         hole: steering.traverse(subject, hole, reader, measured, values, known)
@@ -47,7 +49,7 @@ def measure(subject: Subject, report: Report) -> None:
     _global(subject, report, found, len(axes))
     if "mouth" in found:
         _additivity(subject, report, found["mouth"], len(axes))
-    _latents(subject, report, wanted, measured)
+    _latents(subject, report, wanted, measured, meant)
 
 
 def _boxes(subject: Subject) -> list[str]:
@@ -178,10 +180,14 @@ def _additivity(subject: Subject, report: Report, mouth: Traversal, axes: int) -
 
 
 def _latents(
-    subject: Subject, report: Report, found: dict[str, Traversal], measured: list[Latent]
+    subject: Subject,
+    report: Report,
+    found: dict[str, Traversal],
+    measured: list[Latent],
+    meant: list[str | None],
 ) -> None:
     """Counts, the entries of latents.json, and a table of every latent under its best hole."""
-    merged, holes = steering.joined(found)
+    merged, holes = steering.joined(found, meant)
     is_axis = np.array([each.dimension is not None for each in measured])
     one_sided = np.array([found[hole].one_sided(row) for row, hole in enumerate(holes)])
     axes, directions = merged.steers & is_axis, merged.steers & ~is_axis
@@ -194,7 +200,7 @@ def _latents(
     if axes.sum() >= FEW:
         counts["one_sided"] = (axes & one_sided).sum()
     if local := {hole: each for hole, each in found.items() if hole in LOCAL}:
-        inside = steering.joined(local)[0]
+        inside = steering.joined(local, meant)[0]
         everywhere = [inside.names.index(name) for name in _everywhere(subject) & {*inside.names}]
         own = inside.steers & ~np.isin(inside.factor, everywhere)
         counts["axes/local_factors"] = _factors(inside, own & is_axis)
