@@ -80,7 +80,8 @@ def shortened(argv):
     return argv
 
 
-# One test, as later commands use what earlier ones leave.
+# One test, as later commands use what earlier ones leave; they take 8 minutes on an old processor.
+@pytest.mark.timeout(1500)
 def test_every_command_runs(at_hand, capsys):
     for argv in PROGRAM:
         mode = mode_of(argv)

@@ -389,6 +389,7 @@ def command(directory):
     )
 
 
+@pytest.mark.timeout(1500)  # nine models, measured and drawn: 9 minutes on an old processor
 def test_smoke(tmp_path):
     """From nothing to claims; then again, with everything there."""
     first = command(tmp_path)
