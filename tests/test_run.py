@@ -407,3 +407,13 @@ def test_sheet_has_room_at_every_size(size):
     black = np.flatnonzero((sheet == 0).all(axis=-1).any(axis=0))
     # What is left over is less than half an image of the smallest kind.
     assert sheet.shape[1] - 32 - black.max() < 48
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, "1"), ("0", "0")])
+def test_tensorflow_takes_onednn_unless_told_otherwise(asked, used, monkeypatch):
+    """Without AVX-512 it would not, and train more slowly."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", str(asked))  # so that it is put back
+    if asked is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    assert run.main(["run.py", "--help"]) == 0
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == used
