@@ -72,7 +72,8 @@ class TensorFlowLearner(Learner):
         with self.strategy.scope():
             super().__init__(config, stage, dataset_size, main_steps)
         self._compiled: dict[bool, Any] = {}
-        self._evaluate = tf.function(self.scores, reduce_retracing=True)
+        # There is nothing for AutoGraph to convert in a step, and it takes long to see that.
+        self._evaluate = tf.function(self.scores, reduce_retracing=True, autograph=False)
 
     @property
     def workers(self) -> tuple[int, int]:
@@ -90,7 +91,7 @@ class TensorFlowLearner(Learner):
                 }
 
             self._compiled[warming_up] = tf.function(
-                distributed, jit_compile=self.config.optimiser.xla or None
+                distributed, jit_compile=self.config.optimiser.xla or None, autograph=False
             )
         with self._together():
             return self._compiled[warming_up](self._spread(batch))
@@ -103,7 +104,7 @@ class TensorFlowLearner(Learner):
             return tf.distribute.get_replica_context().all_reduce(SUM, tf.ones(()))
 
         with self._together():
-            tf.function(self.strategy.run)(everyone)
+            tf.function(self.strategy.run, autograph=False)(everyone)
 
     def evaluate(self, batch: Arrays) -> dict[str, np.ndarray]:
         tensors = {name: tf.convert_to_tensor(value) for name, value in batch.items()}
