@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from csi_tf import checkpoints, latent_statistics, logs, provenance, stages, validation
@@ -59,7 +58,7 @@ class Loop:
             self.learner.stage,
             images_per_step=self.config.optimiser.batch_size,
         ) as bar:
-            for step, batch in enumerate(self._stream(start), start + 1):
+            for step, batch in enumerate(self.batches.ahead(start, self.total), start + 1):
                 terms = self.learner.step(batch, step <= self.warmup)
                 self._check(terms, step, batch)
                 if step % self.config.loop.log_every == 0 or step in (1, self.total):
@@ -85,11 +84,6 @@ class Loop:
             "skipped": self.skipped,
             "owed": self.owed,
         }
-
-    def _stream(self, start: int) -> Iterator[Arrays]:
-        if keras.backend.backend() == "tensorflow":
-            return self.batches.dataset(start, self.total).as_numpy_iterator()
-        return self.batches.ahead(start, self.total)
 
     def _log(self, step: int, terms: dict[str, Any]) -> None:
         numbers = {name: float(np.asarray(value)) for name, value in terms.items()}
