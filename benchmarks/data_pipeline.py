@@ -47,7 +47,7 @@ def main() -> None:
         batches = data.Batches(images, args.batch, flip=True, mask_distribution=masks)
         for route, stream in (
             ("NumPy", batches.iterate(0, args.steps)),
-            ("ahead, by threads", batches.ahead(0, args.steps)),
+            ("made ahead", batches.ahead(0, args.steps)),
         ):
             what = f"{route}, flips" + " and rectangle masks" * (masks is not None)
             report(what, rate(stream, args.batch, warm_up))

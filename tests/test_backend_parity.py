@@ -143,7 +143,6 @@ def eagerly():
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.mark.filterwarnings("ignore:Even though the")  # tf.data stays as it is
 def test_a_run_goes_to_and_fro_between_the_backends(tmp_path, eagerly):
     """Dropout and all: two steps on TensorFlow, three on JAX without TensorFlow, two more."""
 

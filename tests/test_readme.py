@@ -77,7 +77,7 @@ def shortened(argv):
         return [*argv, "--image_size=16"]
     if mode == "evaluate":
         return [*argv, *MEASURED]
-    return argv
+    return [word.replace("test:0-15", "test:0-1") for word in argv]
 
 
 # One test, as later commands use what earlier ones leave; they take 8 minutes on an old processor.
