@@ -58,7 +58,7 @@ def prepare(config: Config) -> None:
 class WholeBatchAdam(keras.optimizers.Adam):
     """Keras' Adam for gradients that are summed over all replicas already.
 
-    A weight is moved by one kernel, where Keras takes twenty operations, all to be traced.
+    A weight is moved by one kernel, where Keras takes some thirty operations, all to be traced.
     """
 
     def _backend_update_step(

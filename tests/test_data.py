@@ -348,6 +348,7 @@ def test_crops_that_do_not_fit_are_named(folder):
         (lambda: data.Batches(pictures(4), 2).batch(-1), "step is -1"),
         (lambda: data.Batches(pictures(4), 2).batch(1.9), "step is 1.9"),
         (lambda: next(data.Batches(pictures(4), 2).ahead(0, 1.5)), "stop is 1.5"),
+        (lambda: data.Batches(pictures(4), 2).dataset(0, 1.5), "stop is 1.5"),
     ],
 )
 def test_mistakes_in_names_and_settings(call, words):

@@ -66,6 +66,18 @@ def test_resuming_equals_skipping():
         same(one, other)
 
 
+def test_the_tensorflow_dataset_equals_the_numpy_batches():
+    batches = data.Batches(
+        numbered(21, 8), 4, seed=5, flip=True, mask_distribution="rectangle", drop_remainder=False
+    )
+    stream = list(batches.dataset(3, 9).as_numpy_iterator())
+    for one, other in zip(batches.iterate(3, 9), stream, strict=True):
+        same(one, other)
+        assert {key: value.dtype for key, value in one.items()} == {
+            key: value.dtype for key, value in other.items()
+        }
+
+
 def test_batches_made_ahead_by_threads_come_in_order():
     batches = data.Batches(numbered(21, 8), 4, seed=5, flip=True, mask_distribution="rectangle")
     made = list(batches.ahead(3, 29))
@@ -75,9 +87,15 @@ def test_batches_made_ahead_by_threads_come_in_order():
     endless = batches.ahead(3)
     same(next(endless), made[0])
     endless.close()
-    # 200 epochs in, without having made what came before.
-    far = next(data.Batches(numbered(21, 8), 4, num_shards=2).ahead(1_000, 1_001))
-    assert far["example"].tolist() == [21 * 200, 21 * 200 + 1]
+
+
+def test_the_tensorflow_dataset_has_static_shapes_and_no_end():
+    batches = data.Batches(numbered(21, 8), 4, num_shards=2, mask_distribution="rectangle")
+    dataset = batches.dataset(start=1_000)
+    shapes = {key: tuple(spec.shape) for key, spec in dataset.element_spec.items()}
+    assert shapes == {"image": (2, 8, 8, 3), "example": (2,), "context_mask": (2, 8, 8, 1)}
+    # 200 epochs in, without having read what came before.
+    assert next(dataset.as_numpy_iterator())["example"].tolist() == [21 * 200, 21 * 200 + 1]
 
 
 def test_half_the_examples_are_mirrored_anew_each_epoch():
@@ -172,7 +190,7 @@ def test_the_benchmark_lines_up(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["data_pipeline.py", "--batch=4", "--steps=20", "--images=64"])
     benchmark.main()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 10
     assert len({line.index(" images/s") for line in lines}) == 1
 
 

@@ -10,6 +10,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 
 from csi_tf import checkpoints, learner, logs, training
@@ -102,6 +103,28 @@ def test_a_run_shorter_than_its_warmup_gets_to_its_learning_rate(decay):
         rates.append(float(main.learning_rate))
     assert rates[0] == 0
     assert max(rates) == rates[5] == 0.25
+
+
+def test_adam_is_the_one_of_the_books():
+    """Against its formulas in float64, with the schedule that training takes."""
+    chosen = tiny.config(optimiser={"warmup_steps": 3, "decay": "cosine", "learning_rate": 0.1})
+    made = learner.make(chosen, "stage1", dataset_size=100, main_steps=8)
+    adam, (weight, *_) = made.optimisers["main"], made.variables[False]
+    rng = np.random.default_rng(0)
+    expected = weight.numpy().astype(float)
+    m = v = 0.0
+    for step in range(1, 9):
+        rate = float(adam.learning_rate)
+        gradients = [rng.normal(size=each.shape) for each in made.variables[False]]
+        adam.apply([tf.constant(each, "float32") for each in gradients], made.variables[False])
+        m = 0.9 * m + 0.1 * gradients[0]
+        v = 0.999 * v + 0.001 * gradients[0] ** 2
+        corrected = m / (1 - 0.9**step), v / (1 - 0.999**step)
+        # Keras adds epsilon to the root before that is corrected for its start at 0.
+        expected -= rate * corrected[0] / (np.sqrt(corrected[1]) + 1e-7 / np.sqrt(1 - 0.999**step))
+    # Eight steps of .1 in float32, whose powers of .999 are good to a few in 1e5.
+    np.testing.assert_allclose(weight.numpy(), expected, atol=1e-4)
+    assert np.abs(expected).max() > 0.1
 
 
 def test_training_learns(tmp_path):
