@@ -137,7 +137,7 @@ class Batches:
     def ahead(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, np.ndarray]]:
         """The batches of `iterate`, made ahead of the reader by threads.
 
-        Training reads these: tf.data is half as fast, and on one core took 10 s to end.
+        Training reads these: tf.data is half as fast, and on one core takes 10 s or more to end.
         """
         with ThreadPoolExecutor(MAKERS) as pool:
             made: deque[Future[dict[str, np.ndarray]]] = deque()
