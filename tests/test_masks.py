@@ -452,15 +452,6 @@ def test_check_returns_good_masks_unchanged():
         masks.check(np.ones((8, 8, 1), bool), what="hint")
 
 
-def test_describe_is_the_masked_fraction():
-    assert masks.describe(masks.named("bottom_quarter", 32)) == 0.25
-    assert masks.describe(masks.named("none", 32)) == 0
-    both = np.stack([masks.named("all", 8), masks.named("top_half", 8)])
-    assert masks.describe(both) == 0.75
-    with pytest.raises(ValueError, match=r"shape \(0, 8, 8, 1\); give at least one pixel"):
-        masks.describe(np.ones((0, 8, 8, 1), np.float32))
-
-
 def test_masks_need_no_tensorflow():
     code = (
         "import sys, csi_tf.masks as m; m.sample('rectangle', 1, 32, 0);"

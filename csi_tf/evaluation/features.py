@@ -4,46 +4,14 @@ Any features (N,D) will do, one row for each picture, and the numbers mean nothi
 name. FID is biased, the more the fewer the pictures (some thousands are the least); KID is not.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from csi_tf import checks, randomness
-
-
-@dataclass(frozen=True)
-class Kid:
-    value: float  # mean over subsets; may be negative where the sets do not differ
-    std: float  # of the subsets' values; 0 where a subset is everything there is
-
-
-def kid(
-    real: Any, generated: Any, subsets: int = 100, subset_size: int = 100, seed: int = 0
-) -> Kid:
-    """Kernel distance (Binkowski et al., 2018), the mean of `mmd2` over random subsets of each."""
-    real, generated = _pair(real, generated)
-    subsets = checks.whole_number(subsets, "subsets", 1)
-    size = checks.whole_number(subset_size, "subset_size", 2)
-    fewest = min(len(real), len(generated))
-    if size > fewest:
-        raise ValueError(
-            f"subset_size is {size} and there are {len(real)} real and {len(generated)} generated"
-            f" rows of features; give more, or a subset_size of {fewest} or less."
-        )
-    rng = np.random.default_rng(randomness.fold(seed, "evaluation/kid"))
-    values = [
-        mmd2(
-            real[rng.choice(len(real), size, replace=False)],
-            generated[rng.choice(len(generated), size, replace=False)],
-        )
-        for _ in range(subsets)
-    ]
-    return Kid(float(np.mean(values)), float(np.std(values)))
-
 
 def mmd2(real: Any, generated: Any) -> float:
-    """Squared maximum mean discrepancy under the kernel (x.y / D + 1)^3, without bias."""
+    """KID (Binkowski et al., 2018): the squared maximum mean discrepancy under the kernel
+    (x.y / D + 1)^3, without bias; negative at times where the sets do not differ."""
     x, y = _pair(real, generated)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ told otherwise. `named` gives fixed boxes, `sample` random masks, `from_file` re
 """
 
 from csi_tf.masks.boxes import NAMES, box, named
-from csi_tf.masks.checks import check, describe
+from csi_tf.masks.checks import check
 from csi_tf.masks.distributions import DISTRIBUTIONS
 from csi_tf.masks.files import CONVENTIONS, from_file, to_file, to_image
 from csi_tf.masks.mixtures import Component, Mixture, parse, sample, sampler
@@ -19,7 +19,6 @@ __all__ = [
     "Mixture",
     "box",
     "check",
-    "describe",
     "from_file",
     "named",
     "parse",

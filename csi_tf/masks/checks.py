@@ -92,11 +92,3 @@ def check(
             " or a single (height, width, 1) mask for all."
         )
     return mask
-
-
-def describe(context_mask: Any) -> float:
-    """The fraction of pixels that are hole (over all masks of a batch)."""
-    mask = check(context_mask)
-    if not mask.size:
-        raise ValueError(f"context_mask has shape {mask.shape}; give at least one pixel.")
-    return float(1 - mask.mean(dtype=np.float64))
