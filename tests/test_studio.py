@@ -131,6 +131,15 @@ def test_a_stroke_that_is_told_late_or_twice_changes_nothing(desks):
     assert desks.tell("a", nose, 3)
 
 
+def test_only_a_result_that_is_wanted_says_where_sliders_stand(desks):
+    asked = desks.begin("a")
+    assert desks.place("a", asked.turn, {0: 1.0}) == {}
+    newer = desks.change("a", lambda desk: replace(desk, stand={**desk.stand, 1: 2.0}))
+    with pytest.raises(Superseded):
+        desks.place("a", asked.turn, {0: 7.0})
+    assert desks.place("a", newer.turn, {}) == {0: 1.0, 1: 2.0}
+
+
 def test_the_desk_that_was_left_longest_ago_gives_way(desks):
     for number in range(desk_module.PEOPLE - 2):
         desks.open(str(number), desks.get("a"))
@@ -185,8 +194,10 @@ def test_a_slider_reaches_as_far_as_its_latent_is_of_use_and_stands(engine, tmp_
         ({}, 0.5, (0.5, 3)),
         ({0: 4.0}, 2.0, (1, 4)),
     ):
-        slider = actions._slider(0, Result(replace(asked, latents=latents), made, [inferred], 1))
+        result = Result(replace(asked, latents=latents), made, [inferred], 1)
+        slider = actions._slider(0, result, {})
         assert (slider.minimum, slider.maximum) == ends
+        assert slider.value == latents.get(0, inferred)
 
 
 @pytest.mark.parametrize(

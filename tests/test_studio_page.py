@@ -318,6 +318,58 @@ def test_a_move_that_arrives_late_takes_no_other_back(browser, address, tmp_path
         assert saved.latents == {2: -1}
 
 
+@pytest.mark.parametrize("number", [2, 3], ids=["the same", "another"])
+def test_a_result_takes_no_slider_out_of_the_hand(browser, address, tmp_path, monkeypatch, number):
+    whole, wanted = Engine.complete, threading.Event()
+
+    def slow(engine, asked, progress):
+        assert wanted.wait(60)
+        return whole(engine, asked, progress)
+
+    with tab(browser, address) as page:
+        monkeypatch.setattr(Engine, "complete", slow)
+        count = drawings(page)
+        slide(page, 2, 1)
+        handle = page.locator(f"#slider-{number} input[type=range]")
+        handle.scroll_into_view_if_needed()
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 0.3 * box["width"], y, steps=5)
+        held = handle.input_value()
+        wanted.set()
+        drawn(page, count)
+        page.wait_for_timeout(500)  # for whatever else a result may bring
+        assert handle.input_value() == held
+        saved, _ = after(page, page.mouse.up, tmp_path)
+        assert saved.latents == {2: 1} | {number: float(held)}
+
+
+def test_sliders_go_back_though_what_was_asked_before_was_stopped(
+    browser, address, tmp_path, monkeypatch
+):
+    with tab(browser, address) as page:
+        place = page.locator("#slider-2 input[type=number]")
+        first = place.input_value()
+        with monkeypatch.context() as held:
+            begun = threading.Event()
+
+            def slow(engine, asked, progress):
+                begun.set()
+                while True:
+                    time.sleep(0.05)
+                    progress(0, 16)
+
+            held.setattr(Engine, "complete", slow)
+            slide(page, 2, 2.5)
+            assert begun.wait(20)
+            page.locator("#stop").click()
+            page.get_by_text("Stopped;").wait_for()
+        after(page, page.locator("#reset-all").click, tmp_path)
+        assert place.input_value() == first != "2.5"
+
+
 def test_what_is_stopped_is_not_shown(browser, address, tmp_path, monkeypatch):
     """The studio runs in this process, so that a drawing can be made to take its time."""
     whole, begun, stopped = Engine.complete, threading.Event(), threading.Event()

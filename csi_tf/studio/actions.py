@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,8 @@ class Actions:
 
         def move(desk: Desk) -> Desk:
             latents = {**desk.session.latents, wanted: value}
-            return replace(desk.with_session(latents=latents), moved=number)
+            stand = {**desk.stand, number: round(value, 2)}
+            return replace(desk.with_session(latents=latents), moved=number, stand=stand)
 
         self._change(request, move)
 
@@ -184,21 +185,31 @@ class Actions:
         model = self.desks.get(_person(request)).session.model
         return key(self.engine.open(model).sliders[number])
 
-    def _slider(self, number: int, result: Result) -> gr.Slider:
+    def _stand(self, result: Result) -> dict[int, float]:
+        """Where each slider stands."""
+        sliders = self.engine.open(result.session.model).sliders
+        return {
+            number: round(result.session.latents.get(key(latent), inferred), 2)
+            for number, (latent, inferred) in enumerate(zip(sliders, result.inferred, strict=True))
+        }
+
+    def _slider(self, number: int, result: Result, before: Mapping[int, float]) -> gr.Slider:
+        """One that stood there before is not put there: it may be in somebody's hand by now."""
         sliders = self.engine.open(result.session.model).sliders
         if number >= len(sliders):
             return gr.Slider(visible=False)
         latent, inferred = sliders[number], result.inferred[number]
-        set_ = result.session.latents.get(key(latent))
-        stands = inferred if set_ is None else set_
+        stands = self._stand(result)[number]
         reached = (*latent.interval, inferred, stands)
+        by_whom = "; set by you" if key(latent) in result.session.latents else ""
+        place: dict[str, Any] = {} if before.get(number) == stands else {"value": stands}
         return gr.Slider(
             visible=True,
             label=label(latent, result.session),
             minimum=round(min(reached), 2),
             maximum=round(max(reached), 2),
-            value=round(stands, 2),
-            info=f"inferred {inferred:.2f}" + ("" if set_ is None else "; set by you"),
+            info=f"inferred {inferred:.2f}{by_whom}",
+            **place,
         )
 
     # Filling
@@ -237,13 +248,13 @@ class Actions:
             )
             report = self._report(desk, request, progress)
             made = self.engine.complete(session, report)
-            inferred = self.engine.inferred(session)
-            report(1, 1)  # nobody may want it any more
+            drawings = 1 + (result.drawings if result else 0)
+            done = Result(session, made, self.engine.inferred(session), drawings)
+            # Nobody may want it any more.
+            before = self.desks.place(_person(request), desk.turn, self._stand(done))
         except Superseded:
             return (gr.skip(),) * (_RESULTS + self.most)
         hole = int((session.context_mask == 0).sum())
-        drawings = 1 + (result.drawings if result else 0)
-        done = Result(session, made, inferred, drawings)
         took = f"{session.num_samples} x {hole} pixels in {time.monotonic() - started:.1f} s"
         names = [
             (label(latent, session), i)
@@ -258,7 +269,7 @@ class Actions:
             self._file("session.json", session.to_json().encode(), request),
             command(),
             gr.Dropdown(choices=names),
-            *(self._slider(number, done) for number in range(self.most)),
+            *(self._slider(number, done, before) for number in range(self.most)),
         )
 
     def _chosen(self, result: Result, request: gr.Request) -> Any:

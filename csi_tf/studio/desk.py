@@ -2,8 +2,8 @@
 
 import shlex
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class Desk:
     number: int = 0  # of the held-out face that was shown last
     moved: int = 0  # slider that was moved last
     strokes: int = 0  # that the canvas has told
+    stand: Mapping[int, float] = field(default_factory=dict)  # sliders, on the page
 
     def with_session(self, **changes: object) -> "Desk":
         return replace(self, session=replace(self.session, **changes))  # type: ignore[arg-type]
@@ -96,6 +97,14 @@ class Desks:
         desk = self._desks.get(person)
         if desk is None or desk.turn != turn:
             raise Superseded
+
+    def place(self, person: str, turn: int, stand: Mapping[int, float]) -> Mapping[int, float]:
+        """Where the sliders of a result will stand, and have stood; Superseded as by `check`."""
+        with self._lock:
+            self.check(person, turn)
+            before = self.get(person)
+            self._put(person, replace(before, stand=stand))
+            return before.stand
 
     def stop(self, person: str) -> None:
         """Nothing that was asked for is wanted any more."""
