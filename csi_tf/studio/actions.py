@@ -250,26 +250,29 @@ class Actions:
             made = self.engine.complete(session, report)
             drawings = 1 + (result.drawings if result else 0)
             done = Result(session, made, self.engine.inferred(session), drawings)
-            # Nobody may want it any more.
+            report(1, 1)  # nobody may want it any more
+            shown = self._shown(done, time.monotonic() - started, request)
+            # Last of all: what fails before has put no slider anywhere.
             before = self.desks.place(_person(request), desk.turn, self._stand(done))
         except Superseded:
             return (gr.skip(),) * (_RESULTS + self.most)
-        hole = int((session.context_mask == 0).sum())
-        took = f"{session.num_samples} x {hole} pixels in {time.monotonic() - started:.1f} s"
+        return *shown, *(self._slider(number, done, before) for number in range(self.most))
+
+    def _shown(self, result: Result, seconds: float, request: gr.Request) -> Any:
+        session, hole = result.session, int((result.session.context_mask == 0).sum())
         names = [
             (label(latent, session), i)
             for i, latent in enumerate(self.engine.open(session.model).sliders)
         ]
         return (
-            done,
-            f"Drawing {drawings}: {took}",
-            *self._chosen(done, request),
-            spread(session, made),
-            done.gallery,
+            result,
+            f"Drawing {result.drawings}: {session.num_samples} x {hole} pixels in {seconds:.1f} s",
+            *self._chosen(result, request),
+            spread(session, result.made),
+            result.gallery,
             self._file("session.json", session.to_json().encode(), request),
             command(),
             gr.Dropdown(choices=names),
-            *(self._slider(number, done, before) for number in range(self.most)),
         )
 
     def _chosen(self, result: Result, request: gr.Request) -> Any:
