@@ -4,6 +4,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -198,6 +199,24 @@ def test_a_slider_reaches_as_far_as_its_latent_is_of_use_and_stands(engine, tmp_
         slider = actions._slider(0, result, {})
         assert (slider.minimum, slider.maximum) == ends
         assert slider.value == latents.get(0, inferred)
+
+
+def test_what_cannot_be_shown_puts_no_slider_anywhere(engine, tmp_path, monkeypatch):
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    (name,) = engine.names
+    actions.first(name, person)
+
+    def full(*_):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(actions, "_file", full)
+        with pytest.raises(OSError, match="no space"):
+            actions.fill(None, 0, 1, 1, person)
+    assert actions.desks.get("a").stand == {}
+    actions.all_returned(person)  # asks once more
+    actions.fill(None, 0, 1, 1, person)
+    assert [*actions.desks.get("a").stand] == [*range(len(engine.open(name).sliders))]
 
 
 @pytest.mark.parametrize(
