@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 import flags
-from csi_tf import checks, runs
+from csi_tf import checks, remarks, runs
 from csi_tf.commands import output
 from csi_tf.config import Config
 from csi_tf.errors import RunFailed, Stopped, Terminated
@@ -56,7 +56,8 @@ def _run(argv: Sequence[str]) -> int:
     settings: Any = flags.parse(argv)
     mode = settings.run.mode if isinstance(settings, Config) else settings.mode
     module, function = MODES[mode].split(":")
-    if mode not in ("data", "ledger"):
+    networks = mode not in ("data", "ledger")
+    if networks:
         checks.keras_backend()
     if isinstance(settings, Config):
         opened = runs.open_directory(settings, flags.flagfile_text(settings))
@@ -68,7 +69,11 @@ def _run(argv: Sequence[str]) -> int:
     with opened as directory:
         print(f"{called} directory: {directory}", flush=True)
         try:
-            getattr(importlib.import_module(module), function)(settings, directory)
+            with remarks.kept_out():
+                if networks:
+                    importlib.import_module("keras")
+                imported = importlib.import_module(module)
+            getattr(imported, function)(settings, directory)
         except Stopped as stopped:
             place = [f"--{flag}={directory}"] if given is None else []
             again = shlex.join(["python", *argv, *place])

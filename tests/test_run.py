@@ -16,7 +16,7 @@ from PIL import Image
 
 import flags
 import run
-from csi_tf import checks, config, masks, runs, summary
+from csi_tf import checks, config, masks, remarks, runs, summary
 from csi_tf.figures import contact_sheet
 from csi_tf.modes import MODES
 
@@ -417,3 +417,44 @@ def test_tensorflow_takes_onednn_unless_told_otherwise(asked, used, monkeypatch)
         monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     assert run.main(["run.py", "--help"]) == 0
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == used
+
+
+@pytest.mark.parametrize(
+    ("level", "left"),
+    [
+        ("3", "a word of ours\n"),
+        ("2", "E0000 00:00:17 cuda: an error\na word of ours\n"),
+        ("0", None),
+        ("as loud as can be", None),
+    ],
+)
+def test_remarks_of_tensorflow_keep_to_its_level_on_import(level, left, monkeypatch, capfd):
+    said = (
+        "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
+        "I0000 00:00:17 port.cc: a remark\n"
+        "E0000 00:00:17 cuda: an error\n"
+        "a word of ours\n"
+    )
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+
+    def fail() -> None:
+        with remarks.kept_out():
+            os.write(2, said.encode())
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        fail()
+    assert capfd.readouterr().err == (said if left is None else left)
+    os.write(2, said.encode())
+    assert capfd.readouterr().err == said
+
+
+def test_nothing_but_our_own_words_on_stderr(in_tmp_path):
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "run.py", "--mode=summary", "--preset=tiny"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith("TF_")},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
