@@ -34,7 +34,7 @@ test: venv  ## run the tests (arguments: make test ARGS="-k masks")
 
 browser-test: venv  ## test the studio in Chromium, which apt installs if it is not there
 	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
-	$(BIN)/python -m pytest tests/test_studio_page.py $(ARGS)
+	$(BIN)/python -m pytest tests/test_studio_page.py tests/test_studio_sliders.py $(ARGS)
 
 lint: venv  ## lint, format check and type check
 	$(BIN)/ruff check .

@@ -39,3 +39,11 @@ def address(tmp_path_factory):
     settings = Studio(model=str(place / loading.MODEL_FILE), port=port)
     with serving(settings, tmp_path_factory.mktemp("files")) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from browsing import chromium
+
+    with chromium() as opened:
+        yield opened

@@ -8,8 +8,8 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+from browsing import only_the_hole_differs
 from PIL import Image
-from test_studio_page import only_the_hole_differs
 
 from csi_tf import loading, session
 

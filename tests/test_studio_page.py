@@ -1,113 +1,27 @@
-"""The studio in a real browser: painted on, moved, saved, misused; where Chromium is installed."""
+"""The studio in a real browser: painted on, saved, misused; where Chromium is installed."""
 
 import re
 import shlex
-import shutil
-import threading
-import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from browsing import (
+    after,
+    drawings,
+    drawn,
+    hold_the_first,
+    needs_chromium,
+    now,
+    only_the_hole_differs,
+    slide,
+    tab,
+)
 from PIL import Image
 
 import run
-from csi_tf import masks, session
-from csi_tf.studio.desk import Superseded
-from csi_tf.studio.engine import Engine
+from csi_tf import masks
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here; make browser-test installs it"
-)
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-SECONDS = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def tab(browser, address, **how):
-    """A page whose first hole is filled; nothing may be asked of another machine."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, **how)
-    page = context.new_page()
-    page.set_default_timeout(SECONDS)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
-    drawn(page)
-    try:
-        yield page
-    finally:
-        context.close()
-    elsewhere = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
-    assert not elsewhere
-
-
-def drawings(page):
-    """How many pictures have been drawn on this page."""
-    found = re.search(r"Drawing (\d+)", page.locator("#status").inner_text())
-    return int(found[1]) if found else 0
-
-
-def drawn(page, before=0):
-    page.wait_for_function(
-        "before => parseInt(document.querySelector('#status')?.innerText.match(/Drawing (\\d+)/)"
-        "?.[1] ?? 0) > before",
-        arg=before,
-    )
-
-
-def after(page, action, where):
-    """The session and the pixels of what an action has drawn."""
-    before = drawings(page)
-    action()
-    drawn(page, before)
-    return now(page, where)
-
-
-def now(page, where):
-    with page.expect_download() as download:
-        page.locator("#png").click()
-    download.value.save_as(where / "made.png")
-    with Image.open(where / "made.png") as image:
-        return session.read(where / "made.png"), np.asarray(image)
-
-
-def slide(page, number, value):
-    typed = page.locator(f"#slider-{number} input[type=number]")
-    typed.fill(str(value))
-    typed.press("Tab")
-
-
-def hold_the_first(page):
-    """The first request for something quick, kept from the server until it is let go on."""
-    held = []
-
-    def handle(route):
-        if held:
-            route.continue_()
-        else:
-            held.append(route)
-
-    page.route("**/run/predict", handle)
-    return held
+pytestmark = needs_chromium
 
 
 def stroke(page, start, end):
@@ -137,12 +51,6 @@ def hole_changes(page, action):
         "before => !document.querySelector('#editor canvas').ariaLabel.includes(`${before} of`)",
         arg=f" {before}",
     )
-
-
-def only_the_hole_differs(saved, pixels):
-    seen = saved.context_mask[..., 0] == 1
-    np.testing.assert_array_equal(pixels[seen], saved.image[seen])
-    assert (pixels[~seen] != saved.image[~seen]).any()
 
 
 def test_a_face_is_there_and_its_hole_is_filled(browser, address, tmp_path):
@@ -264,144 +172,6 @@ def test_a_finger_paints_and_a_second_one_does_not(browser, address, tmp_path):
         assert page.get_by_role("button", name="Undo").is_disabled()
         saved, _ = after(page, page.locator("#fill").tap, tmp_path)
         assert (saved.context_mask == 0).sum() == before
-
-
-def test_a_slider_changes_the_hole_and_nothing_else(browser, address, tmp_path):
-    with tab(browser, address) as page:
-        _, first = now(page, tmp_path)
-        moved, pixels = after(page, lambda: slide(page, 2, 2.5), tmp_path)
-        assert moved.latents == {2: 2.5}
-        only_the_hole_differs(moved, pixels)
-        assert (pixels != first).any()
-        assert "set by you" in page.locator("#slider-2").inner_text()
-        back, pixels = after(page, page.locator("#reset-2").click, tmp_path)
-        assert back.latents == {}
-        np.testing.assert_array_equal(pixels, first)
-
-
-def test_only_what_was_asked_for_last_is_drawn(browser, address, tmp_path, monkeypatch):
-    """Whatever is begun before the last move takes as long as somebody waits for it."""
-    whole = Engine.complete
-
-    def slow(engine, asked, progress):
-        while asked.latents != {2: -1}:
-            time.sleep(0.05)
-            progress(0, 16)
-        return whole(engine, asked, progress)
-
-    with tab(browser, address) as page:
-        monkeypatch.setattr(Engine, "complete", slow)
-        page.locator("#box-bottom_half").click()
-        for value in (1, 2, -1):  # of one slider, faster than they can be drawn
-            slide(page, 2, value)
-        page.get_by_text("set by you").wait_for()
-        saved, pixels = now(page, tmp_path)
-        assert saved.latents == {2: -1}
-        np.testing.assert_array_equal(saved.context_mask, masks.named("bottom_half", 16))
-        only_the_hole_differs(saved, pixels)
-
-
-def test_a_move_that_arrives_late_takes_no_other_back(browser, address, tmp_path):
-    with tab(browser, address) as page:
-        held, answers = hold_the_first(page), []
-        page.on("response", lambda answer: answers.append(answer.url))
-        slide(page, 2, 2)
-        slide(page, 2, -1)
-        page.wait_for_timeout(500)
-        held[0].continue_()
-        for _ in range(100):
-            if len(moves := [url for url in answers if url.endswith("/run/predict")]) == 2:
-                break
-            page.wait_for_timeout(100)
-        assert len(moves) == 2
-        saved, _ = after(page, page.locator("#fill").click, tmp_path)
-        assert saved.latents == {2: -1}
-
-
-@pytest.mark.parametrize("number", [2, 3], ids=["the same", "another"])
-def test_a_result_takes_no_slider_out_of_the_hand(browser, address, tmp_path, monkeypatch, number):
-    whole, wanted = Engine.complete, threading.Event()
-
-    def slow(engine, asked, progress):
-        assert wanted.wait(60)
-        return whole(engine, asked, progress)
-
-    with tab(browser, address) as page:
-        monkeypatch.setattr(Engine, "complete", slow)
-        count = drawings(page)
-        slide(page, 2, 1)
-        handle = page.locator(f"#slider-{number} input[type=range]")
-        handle.scroll_into_view_if_needed()
-        box = handle.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 0.3 * box["width"], y, steps=5)
-        held = handle.input_value()
-        wanted.set()
-        drawn(page, count)
-        page.wait_for_timeout(500)  # for whatever else a result may bring
-        assert handle.input_value() == held
-        saved, _ = after(page, page.mouse.up, tmp_path)
-        assert saved.latents == {2: 1} | {number: float(held)}
-
-
-def test_sliders_go_back_though_what_was_asked_before_was_stopped(
-    browser, address, tmp_path, monkeypatch
-):
-    with tab(browser, address) as page:
-        place = page.locator("#slider-2 input[type=number]")
-        first = place.input_value()
-        with monkeypatch.context() as held:
-            begun = threading.Event()
-
-            def slow(engine, asked, progress):
-                begun.set()
-                while True:
-                    time.sleep(0.05)
-                    progress(0, 16)
-
-            held.setattr(Engine, "complete", slow)
-            slide(page, 2, 2.5)
-            assert begun.wait(20)
-            page.locator("#stop").click()
-            page.get_by_text("Stopped;").wait_for()
-        after(page, page.locator("#reset-all").click, tmp_path)
-        assert place.input_value() == first != "2.5"
-
-
-def test_what_is_stopped_is_not_shown(browser, address, tmp_path, monkeypatch):
-    """The studio runs in this process, so that a drawing can be made to take its time."""
-    whole, begun, stopped = Engine.complete, threading.Event(), threading.Event()
-
-    def slow(engine, asked, progress):
-        begun.set()
-        try:
-            for row in range(600):
-                time.sleep(0.05)
-                progress(row, 600)
-        except Superseded:
-            stopped.set()
-            raise
-        return whole(engine, asked, progress)
-
-    with tab(browser, address) as page:
-        session_before, before = now(page, tmp_path)
-        count = drawings(page)
-        monkeypatch.setattr(Engine, "complete", slow)
-        page.locator("#fill").click()
-        assert begun.wait(20)
-        page.get_by_text(re.compile(r"\d+/600 rows")).wait_for()
-        page.locator("#stop").click()
-        assert stopped.wait(20)
-        monkeypatch.undo()
-        page.get_by_text("Stopped;").wait_for()
-        assert page.locator("#gallery button").count() == session_before.num_samples
-        session_after, after_ = now(page, tmp_path)
-        assert session_after.to_dict() == session_before.to_dict()
-        np.testing.assert_array_equal(after_, before)
-        page.locator("#fill").click()  # and it goes on being of use
-        drawn(page, count)
 
 
 def test_a_strip_another_completion_and_a_name(browser, address, tmp_path):
