@@ -233,7 +233,8 @@ EVALUATION = {
     "output": "Directory to write to, by default evaluation/ beside the model, or under outputs/"
     " for one that comes along. It receives evaluation.json, evaluation.md and latents.json."
     " Started again, an evaluation goes on where it was stopped. --run_dir says the same.",
-    "overwrite": "Replace an evaluation of another model or with other settings.",
+    "overwrite": "Replace an evaluation, of another model or with other settings too. With --parts,"
+    " of the same model with the same settings only these are replaced.",
     "parts": "What to measure: some of likelihood, latents, reconstruction, pictures, seam,"
     " calibration, control, wide_z, baselines. None is all that the model allows.",
     "clamped": "Fill holes with a model of stage one. It draws pixel by pixel with the context"
@@ -255,7 +256,8 @@ HELD_OUT = {
     "control_images": "Images that latents are moved in: so many to choose on, as many to report"
     " on.",
     "control_values": "Values that each latent is set to, from -3 to 3.",
-    "train_images": "Training images that readers of factors and baselines are fitted to.",
+    "train_images": "Training images that readers of factors or attributes, KID's among them, are"
+    " fitted to.",
     "features": "Features that KID and FID are of. With proxy: those of a small classifier trained"
     " on the attributes. Inception's need its weights, and numbers with them cannot be compared"
     " with those of other programs.",

@@ -235,6 +235,27 @@ def test_effects_are_in_standard_deviations_over_the_interval():
     assert kin.margin[0] > 0.7 > found.margin[0] + 0.6
 
 
+def test_what_strays_is_settled_on_validation_pictures():
+    seen, held_out = ramps([2.0, 0.5, 0.1]), ramps([2.0, 0.1, 0.5])
+    found = control.measure(seen, held_out, VALUES, "abc", np.full(3, 0.1), np.full(3, 9.0))
+    np.testing.assert_allclose(found.outside, [0.05])
+
+
+def test_factors_that_are_one_thing_in_the_data_are_counted_once():
+    slopes = [[3.0, 0, 0, 0], [0, 3.0, 0, 0], [0, 0, 3.0, 0], [0, 0, 0, 3.0], [3.0, 0, 0, 0]]
+    readings = np.concatenate([ramps(each) for each in slopes])
+    related = np.eye(4, dtype=bool)
+    related[[0, 1, 1, 2], [1, 0, 2, 1]] = True  # a smile, its cheeks, and what goes with those
+    scale = np.full(4, 0.1), np.full(4, 9.0)
+    every = np.ones(5, bool)
+    apart = control.measure(readings, readings, VALUES, "abcd", *scale)
+    assert apart.factors(every) == 4
+    kin = control.measure(readings, readings, VALUES, "abcd", *scale, related)
+    assert kin.factors(every) == 3  # the first and the third are two things
+    assert kin.factors(np.array([True, True, False, False, True])) == 1
+    assert kin.factors(~every) == 0
+
+
 def test_labels_that_go_together_are_related(data):
     """A smile goes with its cheeks, whose label is another in a tenth of the faces."""
     smile, beard = LABELS.index("Smiling"), LABELS.index("No_Beard")

@@ -11,7 +11,7 @@ import tiny
 from test_loading import export
 
 import run
-from csi_tf import runs
+from csi_tf import provenance, runs
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation.parts import latents
 from csi_tf.evaluation.report import Report
@@ -101,6 +101,25 @@ def test_an_evaluation_goes_on_and_is_never_mixed_with_another(model, capsys):
     third = json.loads((place / "evaluation.json").read_text())
     assert third["done"] == ["likelihood"]
     assert third["measures"] != first["measures"]
+
+
+def test_a_part_is_measured_anew(model, monkeypatch):
+    assert evaluate(model, "--parts=likelihood,latents") == 0
+    place = model / "evaluation"
+    first = json.loads((place / "evaluation.json").read_text())
+
+    def measure(subject, report):
+        report.add_number("latents/anew", 1.0)
+
+    monkeypatch.setattr(latents, "measure", measure)
+    monkeypatch.setattr(provenance, "commit", lambda: "later")
+    assert evaluate(model, "--parts=latents", "--overwrite") == 0
+    second = json.loads((place / "evaluation.json").read_text())
+    assert second["done"] == ["likelihood", "latents"]
+    kept = {k: v for k, v in first["measures"].items() if not k.startswith("latents/")}
+    assert second["measures"] == kept | {"latents/anew": {"estimate": 1.0, "unit": ""}}
+    assert second["about"] == first["about"] | {"other_commits": {"latents": "later"}}
+    assert "latents: commit later." in (place / "evaluation.md").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

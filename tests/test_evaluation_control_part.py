@@ -310,6 +310,23 @@ def test_one_and_the_same_move_is_measured_under_both_holes_of_figure_7(monkeypa
     assert min(effects) < 0.1 * max(effects)
 
 
+def test_what_a_small_hole_shows_does_not_choose_the_latent(monkeypatch):
+    """One latent acts under both holes, another further and under the large one only."""
+    column = faces.NAMES.index("skin_tone")
+
+    def completions(model, image_u8, mask, z, seed, batch):
+        rows = np.repeat(KNOWN[image_u8.tobytes()][None], len(z), axis=0)
+        large = (mask[0, 16:24] == 0).any()
+        rows[:, column] = np.clip(0.5 + z[:, 2] / 12 + large * z[:, 3] / 8, 0, 1)
+        return faces.render(rows)
+
+    monkeypatch.setattr(steering, "completions", completions)
+    report = Report()
+    control.measure(subject_of(DATA["factors"], masks="rectangle"), report)
+    effect = {h: report.measures[f"control/global/{h}/effect"].estimate for h in control.LARGE}
+    assert abs(effect["bottom_quarter"]) < 0.1 * effect["bottom_half"]
+
+
 def test_entries_are_what_latents_json_wants(tmp_path, found):
     entries = found[perfect][0].entries
     names = [each.name for each in entries]

@@ -42,7 +42,7 @@ def subject(faces, complete=None, mask_names="mouth,center", **settings):
     network = SimpleNamespace(size=SIZE, encoder=None)
     made = Subject(Evaluation(**settings), None, network, tiny.config(), {}, "procedural_faces",
                    ImageArrays(test), ImageArrays(validation))  # fmt: skip
-    made.train = train
+    made.train, made.trained_on = train, train.images
     made.features = Features("proxy", "squares", coarse)
     for mask in made.settings.mask_names if complete else ():
         hole = made.context_mask(mask, IMAGES)[:, None] == 0
@@ -330,9 +330,17 @@ def test_a_baseline_that_cannot_be_had_is_said_to_be_left_out(faces, monkeypatch
 
     monkeypatch.setattr(baselines.baselines, "biharmonic", too_large)
     made = subject(faces, mask_names="center")
-    made.train = ImageArrays(faces[0].images[:15])  # too few for a covariance
+    made.trained_on = faces[0].images[:15]  # too few for a covariance
     found = report(baselines, made)
     assert {key.split("/")[1] for key in found.measures} == {"mean_fill", "nearest_face"}
     said = capsys.readouterr().out
     assert "biharmonic/center is left out: a hole of 20000" in said
     assert "linear_gaussian is left out: train holds 15 images" in said
+
+
+@pytest.mark.parametrize("limit", [150, 250])
+def test_baselines_learn_from_as_many_pictures_as_the_model(faces, limit):
+    made = subject(faces, train_images=200)
+    made.config = tiny.config(data={"limit": limit})
+    del made.trained_on
+    assert made.trained_on.shape == (limit, SIZE, SIZE, 3)

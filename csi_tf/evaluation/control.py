@@ -37,8 +37,9 @@ WIDEST = 4.0
 class Control:
     """One row for each latent.
 
-    `factor`, `interval`, `dead` and the last three are from validation pictures, all else from test
-    pictures. The dead have a factor that means nothing, and NaN for interval and outside.
+    `factor`, `interval`, `dead`, which other factor strays and what is called validation are from
+    validation pictures, all else is from test pictures. The dead have a factor that means nothing,
+    and NaN for interval and outside.
     """
 
     names: tuple[str, ...]  # of the F factors
@@ -48,11 +49,12 @@ class Control:
     interval: np.ndarray  # (L, 2) where the values are of use
     effect: np.ndarray  # (L, F) mean change over the interval, in standard deviations of the data
     moved: np.ndarray  # (L, F) its root mean square over pictures, in which opposites do not cancel
-    outside: np.ndarray  # (L,) most that another factor is seen to move, as a part of its own
+    outside: np.ndarray  # (L,) how far the factor moves that strays most, as a part of its own
     dead: np.ndarray  # (L,) nothing that it could be for follows the value, beyond chance
     validation: np.ndarray  # (L, F) correlations
     validation_margin: np.ndarray  # (L,)
     validation_moved: np.ndarray  # (L, F)
+    related: np.ndarray  # (F, F) booleans: one thing in the data, and everything with itself
 
     @property
     def own(self) -> np.ndarray:
@@ -70,6 +72,19 @@ class Control:
     def steers(self) -> np.ndarray:
         """(L,) booleans"""
         return ~self.dead & (self.own >= np.maximum(STEERS, AHEAD * self.next_best))
+
+    def factors(self, which: np.ndarray) -> int:
+        """How many things the latents (L,) booleans are for, of which no two are one in the data.
+
+        Those that go together with fewest others are counted first.
+        """
+        found = np.unique(self.factor[which])
+        ties = self.related[np.ix_(found, found)]
+        counted: list[int] = []
+        for each in np.argsort(ties.sum(axis=0), kind="stable"):
+            if not ties[each, counted].any():
+                counted.append(each)
+        return len(counted)
 
     @property
     def alone(self) -> np.ndarray:
@@ -141,8 +156,8 @@ def measure(
         """(L, N, F) over the interval."""
         return np.asarray((readings[rows, :, ends[:, 1]] - readings[rows, :, ends[:, 0]]) / unit)
 
-    moved = _root_mean_square(change(held_out))
-    stray = ratio(moved, factor, strays(moved, others, least / unit))
+    moved, seen_to_move = (_root_mean_square(change(each)) for each in (held_out, seen))
+    stray = ratio(moved, factor, strays(seen_to_move, others, least / unit))
     return Control(
         names=tuple(names),
         factor=factor,
@@ -155,7 +170,8 @@ def measure(
         dead=dead,
         validation=chosen,
         validation_margin=margin(chosen),
-        validation_moved=_root_mean_square(change(seen)),
+        validation_moved=seen_to_move,
+        related=same,
     )
 
 

@@ -56,6 +56,8 @@ def _measure(name: str, subject: Subject, report: Report, directory: Path) -> No
     logs.say(f"{name} ...")
     import_module(f"csi_tf.evaluation.parts.{name}").measure(subject, report)
     report.done.append(name)
+    if (commit := provenance.commit()) != report.about.get("commit"):
+        report.about.setdefault("other_commits", {})[name] = commit
     if name == "control":
         latents.write(directory / latents.FILE, subject.entries)
     report.write(directory)
@@ -77,27 +79,37 @@ def _about(settings: Evaluation, subject: Subject) -> dict[str, Any]:
 
 
 def _begun(settings: Evaluation, directory: Path, about: dict[str, Any]) -> Report:
-    """What was measured before of the same model in the same way; else nothing."""
-    if not (directory / reports.FILE).exists() or settings.overwrite:
+    """What was measured before of the same model in the same way; else nothing.
+
+    With --overwrite it goes, or the parts of it that are named do.
+    """
+    if not (directory / reports.FILE).exists() or (settings.overwrite and not settings.chosen):
         return Report(about)
     report = Report.read(directory)
+    other = _other(report, about)
+    if settings.overwrite:
+        if other:
+            return Report(about)
+        report.drop(settings.chosen or ())
+    elif other:
+        raise ValueError(f"{directory} holds {other} give another --output, or --overwrite")
+    return report
+
+
+def _other(report: Report, about: dict[str, Any]) -> str:
+    """Why the report cannot be gone on with."""
     if report.about.get("sha256") != about["sha256"]:
-        raise ValueError(
-            f"{directory} holds the evaluation of another model: give another --output, or"
-            " --overwrite"
-        )
+        return "the evaluation of another model:"
     before = report.about.get("settings", {})
     for name, value in about["settings"].items():
         if before.get(name) != value:
-            raise ValueError(
-                f"{directory} holds an evaluation with {name}={before.get(name)} and not {value}:"
-                " repeat that, give another --output, or --overwrite"
-            )
-    return report
+            return f"an evaluation with {name}={before.get(name)} and not {value}: repeat that,"
+    return ""
 
 
 def _page(report: Report) -> str:
     about = report.about
+    others = about.get("other_commits", {})
     trained = f"{about['images_seen_in_all']:,} images seen in training"
     lines = [
         f"# Evaluation of {about['model']}",
@@ -109,6 +121,7 @@ def _page(report: Report) -> str:
         "",
         f"Version {about['version']}, commit {about['commit'] or 'unknown'}, seed"
         f" {about['settings']['seed']}, {about['machine']}.",
+        *(f"{part}: commit {commit or 'unknown'}." for part, commit in others.items()),
         report.table(),
     ]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ where two models are to be compared image by image.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from csi_tf.evaluation import bootstrap
 
 FILE = "evaluation.json"
 Better = Literal["higher", "lower"] | None
+PREFIXES = {"pictures": ("pictures", "truncation")}  # of keys, where not the part's own name
 _DIGITS = 6  # significant ones that are kept
 
 
@@ -88,6 +89,14 @@ class Report:
     def add_number(self, key: str, value: float, *, unit: str = "", better: Better = None) -> None:
         """A number that is not an average over images."""
         self.measures[key] = Measure(_short(value), unit=unit, better=better)
+
+    def drop(self, parts: Sequence[str]) -> None:
+        """Forget parts, so that they are measured anew."""
+        self.done = [name for name in self.done if name not in parts]
+        gone = {prefix for name in parts for prefix in PREFIXES.get(name, (name,))}
+        self.measures = {
+            key: each for key, each in self.measures.items() if key.split("/")[0] not in gone
+        }
 
     def rows(self, key: str) -> np.ndarray:
         kept = self.measures[key].rows

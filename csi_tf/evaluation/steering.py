@@ -53,13 +53,18 @@ class Traversal:
         found = control.rank_correlation(self.test[latent], self.reader.resolution)
         return self.sign(latent, factor) * found[:, factor]
 
-    def changes(self, latent: int, factor: int) -> np.ndarray:
-        """(N, F) over the interval that is of use for the factor, in standard deviations."""
+    def changes(self, latent: int, factor: int) -> tuple[np.ndarray, np.ndarray]:
+        """(N, F) of validation and of test pictures, in standard deviations, over the interval that
+        is of use for the factor."""
         sign = self.sign(latent, factor)
         response = sign * self.validation[latent].mean(axis=0)[:, factor]
         first, last = control.useful(response, self.values)
-        moved = self.test[latent, :, last] - self.test[latent, :, first]
-        return sign * moved / self.reader.spread
+        unit = sign * self.reader.spread
+        seen, held_out = (
+            (each[latent, :, last] - each[latent, :, first]) / unit
+            for each in (self.validation, self.test)
+        )
+        return seen, held_out
 
     def one_sided(self, latent: int) -> bool:
         """Whether one half of the range does nothing, or the opposite."""
@@ -256,6 +261,10 @@ def joined(
             rows[row, columns[p]] = getattr(parts[p].control, name)[row]
         return rows
 
+    related = np.eye(len(names), dtype=bool)
+    for each, where in zip(parts, columns, strict=True):
+        related[np.ix_(where, where)] |= each.control.related
+
     merged = Control(
         names=names,
         factor=np.array([columns[p][i] for p, i in zip(place, picked("factor"), strict=True)]),
@@ -269,5 +278,6 @@ def joined(
         validation=wide("validation"),
         validation_margin=picked("validation_margin"),
         validation_moved=wide("validation_moved"),
+        related=related,
     )
     return merged, [list(found)[p] for p in place]

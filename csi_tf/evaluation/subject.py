@@ -37,7 +37,7 @@ class Subject:
 
     @cached_property
     def train(self) -> ImageArrays:
-        """The first training images, for readers, baselines and what is memorised."""
+        """The first training images, with what is known of them, for readers."""
         return data.arrays(
             self.dataset,
             "train",
@@ -45,6 +45,18 @@ class Subject:
             data_dir=source(self.settings, self.config)[1],
             limit=self.settings.train_images,
         )
+
+    @cached_property
+    def trained_on(self) -> np.ndarray:
+        """All training images, uint8, as the model saw them: what else learns from pictures, and
+        what looks for copies, has to see as many."""
+        return data.arrays(
+            self.dataset,
+            "train",
+            self.model.size,
+            data_dir=source(self.settings, self.config)[1],
+            limit=self.config.data.limit,
+        ).images
 
     @property
     def stage(self) -> str:

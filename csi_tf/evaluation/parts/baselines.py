@@ -24,7 +24,7 @@ def measure(subject: Subject, report: Report) -> None:
     images, names = subject.pictures, subject.settings.mask_names
     judging = pictures.judge(subject, report)
     with logs.reports("baselines", unit="masks") as tell:
-        gaussian = _fitted(subject.train.images)
+        gaussian = _fitted(subject.trained_on)
         for done, mask in enumerate(names, 1):
             hole = subject.context_mask(mask, len(images))
             shared = bool((hole == hole[0]).all())
@@ -58,7 +58,7 @@ def _fitted(train: np.ndarray) -> LinearGaussian | None:
 
 
 def _fills(subject: Subject, gaussian: LinearGaussian | None) -> dict[str, Fill]:
-    train = subject.train.images
+    train = subject.trained_on
     fills: dict[str, Fill] = {
         "mean_fill": partial(baselines.mean_fill, train=train),
         "nearest_face": partial(baselines.nearest_face, train=train),

@@ -37,7 +37,7 @@ def _samples(subject: Subject, report: Report) -> None:
             case = images, completions.images, hole
             found = calibration.coverage(*case)
             covered.append(found.per_image)
-            distances.append(calibration.training_distances(*case, subject.train.images))
+            distances.append(calibration.training_distances(*case, subject.trained_on))
             tell(done, len(drawn))
     report.add("calibration/coverage", np.mean(covered, axis=0), keep=True)
     report.add_number("calibration/nominal", found.nominal)

@@ -85,20 +85,22 @@ def _hole(report: Report, key: str, found: Traversal, axes: int) -> None:
     pairs = list(zip(best, factor, strict=True))
     follows = np.mean([found.correlations(*pair) for pair in pairs], axis=0)
     report.add(f"{key}/correlation", follows, better="higher", keep=True)
-    changes = np.stack([found.changes(*pair) for pair in pairs], axis=1)  # (N, best, F)
+    # Of validation and of test pictures, (N, best, F)
+    both = zip(*(found.changes(*pair) for pair in pairs), strict=True)
+    seen, changes = (np.stack(each, axis=1) for each in both)
     own = np.take_along_axis(changes, factor[None, :, None], axis=2)
     report.add(f"{key}/effect", own.mean(axis=(1, 2)), unit="sd", better="higher", keep=True)
     alive = ~found.control.dead[best]
     if not alive.any():
         return
-    factor, changes = factor[alive], changes[:, alive]
+    factor, seen, changes = factor[alive], seen[:, alive], changes[:, alive]
     least = found.reader.resolution / found.reader.spread
 
     def moved(rows: np.ndarray) -> np.ndarray:
         return np.asarray(np.sqrt(np.square(rows).mean(axis=0)))
 
-    # Settled once: the most of several numbers, drawn anew with every resampling, would grow.
-    stray = control.strays(moved(changes), ~found.reader.related[factor], least)
+    # Settled on validation pictures: the most of several numbers grows with every resampling.
+    stray = control.strays(moved(seen), ~found.reader.related[factor], least)
 
     def outside(rows: np.ndarray) -> Any:
         return np.nanmean(control.ratio(moved(rows), factor, stray))
@@ -109,23 +111,26 @@ def _hole(report: Report, key: str, found: Traversal, axes: int) -> None:
 def _global(subject: Subject, report: Report, found: dict[str, Traversal], axes: int) -> None:
     """What one and the same move does to each global factor under Figure 7's holes.
 
-    Factors are those read under both; axis, direction and interval are those best for both holes
-    together, so neither what can be read nor what was picked makes the difference.
+    Factors are those read under both, so what can be read makes no difference. Axis, direction and
+    interval are those best under the larger hole: it is there that such a latent acts, and whether
+    it fades under the smaller one must be no part of the choice.
     """
     large = {hole: found[hole] for hole in LARGE if hole in found}
+    if LARGE[0] not in large:
+        return
+    whole = large[LARGE[0]]
     shared = set.intersection(
         *(set(each.reader.names) for each in large.values()), _everywhere(subject)
     )
     rows: dict[str, list[np.ndarray]] = {hole: [] for hole in large if shared}
     for name in sorted(shared):
         columns = {hole: each.reader.names.index(name) for hole, each in large.items()}
-        follows = np.mean([large[h].control.validation[:axes, f] for h, f in columns.items()], 0)
-        axis = int(np.abs(follows).argmax())
-        sign = -1.0 if follows[axis] < 0 else 1.0
-        response = np.mean(
-            [large[h].validation[axis].mean(axis=0)[:, f] for h, f in columns.items()], axis=0
-        )
-        first, last = control.useful(sign * response, large[LARGE[0]].values)
+        factor = columns[LARGE[0]]
+        responses = whole.validation[:axes, :, :, factor].mean(axis=1)
+        follows = np.abs(whole.control.validation[:axes, factor]).round(2)
+        axis = int(np.lexsort((np.ptp(responses, axis=1), follows))[-1])
+        sign, response = whole.sign(axis, factor), responses[axis]
+        first, last = control.useful(sign * response, whole.values)
         for hole, f in columns.items():
             at = large[hole].test[axis, :, :, f] / large[hole].reader.spread[f]
             rows[hole].append(sign * (at[:, last] - at[:, first]))
@@ -193,9 +198,9 @@ def _latents(
     axes, directions = merged.steers & is_axis, merged.steers & ~is_axis
     counts = {
         "axes/count": axes.sum(),
-        "axes/factors": _factors(merged, axes),
+        "axes/factors": merged.factors(axes),
         "directions/count": directions.sum(),
-        "factors": _factors(merged, merged.steers),
+        "factors": merged.factors(merged.steers),
     }
     if axes.sum() >= FEW:
         counts["one_sided"] = (axes & one_sided).sum()
@@ -203,8 +208,8 @@ def _latents(
         inside = steering.joined(local, meant)[0]
         everywhere = [inside.names.index(name) for name in _everywhere(subject) & {*inside.names}]
         own = inside.steers & ~np.isin(inside.factor, everywhere)
-        counts["axes/local_factors"] = _factors(inside, own & is_axis)
-        counts["local_factors"] = _factors(inside, own)
+        counts["axes/local_factors"] = inside.factors(own & is_axis)
+        counts["local_factors"] = inside.factors(own)
     for name, count in counts.items():
         report.add_number(f"control/{name}", int(count))
     shown = [replace(each, mask=hole) for each, hole in zip(measured, holes, strict=True)]
@@ -216,11 +221,6 @@ def _latents(
         | _said(merged, row, holes[row], bool(one_sided[row]))
         for row, each in enumerate(measured)
     ]
-
-
-def _factors(found: Control, which: np.ndarray) -> int:
-    """How many different ones: several latents may steer the same."""
-    return len({*found.factor[which].tolist()})
 
 
 def _said(merged: Control, row: int, hole: str, one_sided: bool) -> dict[str, Any]:
