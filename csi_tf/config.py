@@ -13,7 +13,6 @@ from csi_tf.settings import CheckedSettings, reject_unknown, said
 from pixel_cnn_pp import receptive_field
 
 # TC and MMD are of a set of images, not of one.
-COMPARES_IMAGES = ("beta_tcvae", "factor_vae", "info_vae_mmd", "info_beta_tcvae")
 # The weight in Table 2 where none is set.
 DEFAULT_BETA = {
     "beta_vae": 4.0,  # Higgins et al. (2017), dSprites
@@ -166,7 +165,8 @@ class LoopConfig(CheckedSettings):
     warm_start_parts: Literal["all", "pixelcnn"] = "all"
 
     def check(self) -> None:
-        self._at_least(1, "log_every", "validate_every", "validation_images")
+        self._at_least(2, "validation_images")
+        self._at_least(1, "log_every", "validate_every")
         self._at_least(1, "checkpoint_every", "keep_checkpoints")
         self._at_least(0, "panel_every")
 
@@ -184,14 +184,10 @@ class Config(CheckedSettings):
     loop: LoopConfig = field(default_factory=LoopConfig)
 
     def check(self) -> None:
-        if (
-            self._trains_latents()
-            and self.objective.objective in COMPARES_IMAGES
-            and self.optimiser.batch_size < 2
-        ):
+        if self._trains_latents() and self.optimiser.batch_size < 2:
             raise ValueError(
-                f"objective {self.objective.objective} compares the latents of a batch's images:"
-                f" batch_size must be 2 or more, not {self.optimiser.batch_size}"
+                "encoder and decoder are normalised over a batch, which of one image leaves nothing"
+                f" of z: batch_size must be 2 or more, not {self.optimiser.batch_size}"
             )
         if self.run.mode in TRAINING_MODES and self.data.image_size not in (16, 32, 64, 128, 256):
             raise ValueError(

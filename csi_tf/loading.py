@@ -79,11 +79,7 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
     weights, info = checkpoints.read(path)
     if "config" not in info or "stage" not in info:
         raise ValueError(f"{path} is a checkpoint of something else than a model of csi-tf.")
-    if any(name.startswith("model/") for name in weights):
-        raise ValueError(
-            f"{path} is a checkpoint that a training goes on from; the finished model is"
-            f" {path.parent.parent / MODEL_FILE}"
-        )
+    check_finished(path, weights)
     with explained(path, info):
         config = Config.from_json(info["config"])
         network = models.for_stage(config.model, info["stage"])
@@ -95,6 +91,15 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
         variable.assign(weights[name])
     model.named_latents = latents.beside(path, network.latent_dim)
     return model
+
+
+def check_finished(path: Path, weights: Mapping[str, Any]) -> None:
+    """ValueError for a checkpoint, whose arrays go by other names."""
+    if any(name.startswith("model/") for name in weights):
+        raise ValueError(
+            f"{path} is a checkpoint that a training goes on from; the finished model is"
+            f" {path.parent.parent / MODEL_FILE}"
+        )
 
 
 def _check_shipped(path: Path) -> None:

@@ -184,12 +184,16 @@ class CSIModel(keras.layers.Layer):
     def _check(self, images_pm1: Any, context_mask: Any) -> None:
         checks.images(images_pm1)
         checks.mask(context_mask)
-        for name, array in (("images_pm1", images_pm1), ("context_mask", context_mask)):
+        for name, array, how in (
+            ("images_pm1", images_pm1, "crop and resize with csi_tf.data.resize_antialiased"),
+            ("context_mask", context_mask, "make one with csi_tf.masks"),
+        ):
             if tuple(array.shape[1:3]) != (self.size, self.size):
                 raise ValueError(
                     f"{name} is {array.shape[1]}x{array.shape[2]}, and this model is for "
-                    f"{self.size}x{self.size}; crop and resize with csi_tf.data.resize_antialiased."
+                    f"{self.size}x{self.size}; {how}."
                 )
+        checks.same_place(images_pm1, context_mask, "images_pm1", "context_mask")
 
 
 def make(config: ModelConfig, size: int, seed: int, dtype: str = "float32") -> CSIModel:

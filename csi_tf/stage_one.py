@@ -54,6 +54,7 @@ def start_from(learner: Learner, stage1: Path, init: str) -> int:
             f"{stage1} holds a {info.get('stage', 'strange')} model: --stage1 takes a finished"
             " stage one."
         )
+    loading.check_finished(stage1, weights)
     theirs, ours = loading.settings(stage1, info), learner.config
     for group, names in _SHARED.items():
         for name in names:

@@ -222,7 +222,11 @@ def _warmup_steps(config: Config, stage: str, total: int) -> int:
     asked = config.optimiser.latent_warmup_steps
     if not stages.uses_latents(config.model, stage) or not asked:
         return 0
-    if config.loop.warm_start is not None and config.loop.warm_start_parts == "all":
+    if (
+        config.loop.warm_start is not None
+        and config.loop.warm_start_parts == "all"
+        and warm_start.is_past_warmup(config.loop.warm_start, stage)
+    ):
         logs.say(f"latent_warmup_steps {asked} left out: a warm start has latents in use already")
         return 0
     if asked > total // 2:
@@ -271,7 +275,7 @@ def _check_data(info: dict[str, Any], count: int, directory: Path) -> None:
         raise ValueError(
             f"{directory} was begun with {before:,} training images, and the data set has {count:,}"
             " now: bring back the same images to go on with it, or begin anew from its weights with"
-            f" --warm_start={directory} and another --run_dir."
+            f" --warm_start={checkpoints.latest(directory / 'checkpoints')} and another --run_dir."
         )
 
 

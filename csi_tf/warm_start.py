@@ -38,6 +38,12 @@ def load(learner: Learner, where: str, parts: str = "all") -> tuple[int, int]:
     return before, seen
 
 
+def is_past_warmup(where: str, stage: str) -> bool:
+    """Whether its PixelCNN has learnt beside its latents, and not only a warm-up's head."""
+    info = checkpoints.read(_find(where, stage))[1]
+    return int(info.get("step", 1)) > int(info.get("warmup_steps", 0))
+
+
 def _find(where: str, stage: str) -> Path:
     """Of a run of two stages, or of a model that comes along, the one of this stage."""
     path = checks.path(where)

@@ -55,7 +55,7 @@ class ForwardPixelCNN(keras.layers.Layer):
     def call(self, images_pm1, conditioning=None, training=False):
         checks.images(images_pm1)
         maps = as_maps(conditioning)
-        self._check_maps(maps)
+        self.check_maps(maps)
         for i, each in enumerate(maps):
             checks.same_place(images_pm1, each, "images_pm1", f"conditioning[{i}]")
         ones = ops.ones_like(images_pm1[..., :1])  # tells a black pixel from the zeros of a pad
@@ -63,7 +63,8 @@ class ForwardPixelCNN(keras.layers.Layer):
             ops.concatenate([images_pm1, ones], axis=-1), maps or None, training=training
         )
 
-    def _check_maps(self, maps):
+    def check_maps(self, maps):
+        """ValueError unless they are what the network was built for."""
         channels = tuple(each.shape[-1] for each in maps) or None
         if channels != self.conditioning_channels:
             raise ValueError(

@@ -112,8 +112,6 @@ def first_state(streams, pixels: np.ndarray) -> State:
     """At the top of (rows, columns, batch, 3) pixels, nothing drawn yet; made in NumPy, since small
     pictures wait longer for a backend's single steps than for their work."""
     plan = streams.plan
-    if any(kernel[0] > 2 for pair in plan.down_right for kernel in pair):
-        raise ValueError("the cached sampler keeps one row of the horizontal stream, not more.")
     rows, columns, batch, _ = pixels.shape
     known = np.zeros((_top(plan) + rows, 1 + columns, batch, 4), "float32")
     known[-rows:, 1:] = 1

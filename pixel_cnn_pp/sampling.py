@@ -62,6 +62,7 @@ def draws(
     """
     if not network.built:
         network(images[:1], tuple(each[:1] for each in maps) or None)
+    network.check_maps(maps)  # the cached way never calls the network, which would
     draw = cached.draw if method == "cached" else _naive
     return draw(network, images, mask, maps, noise, given, progress)
 

@@ -7,11 +7,11 @@ any training step.
 from keras import ops
 
 
-def pad(x, top=0, bottom=0, left=0, right=0):
+def pad(x, top=0, left=0, right=0):
     """Zero rows and columns around the image."""
-    if not (top or bottom or left or right):
+    if not (top or left or right):
         return x
-    return ops.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    return ops.pad(x, ((0, 0), (top, 0), (left, right), (0, 0)))
 
 
 def shift_down(x):

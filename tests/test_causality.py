@@ -136,10 +136,10 @@ def test_joined_networks_condition_targets_on_all_context(blocks, field):
 def test_the_check_notices_a_leak(monkeypatch):
     """A convolution padded one column too little to the left must fail the property above."""
 
-    def leaky(x, top=0, bottom=0, left=0, right=0):
+    def leaky(x, top=0, left=0, right=0):
         if left == 1 and not right:
             left, right = 0, 1
-        return original(x, top, bottom, left, right)
+        return original(x, top, left, right)
 
     original = convolutions.shifts.pad
     monkeypatch.setattr(convolutions.shifts, "pad", leaky)

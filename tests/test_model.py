@@ -267,6 +267,8 @@ def test_mixed_precision_keeps_latents_and_likelihood_in_float32():
         (lambda m: m.log_prob(pictures(size=32), box(), np.zeros((2, 4))), "16x16"),
         (lambda m: m.encode(np.zeros((2, 16, 16, 3), "uint8"), box(), 0), "127.5 - 1"),
         (lambda m: m.encode(pictures(), box() * 255, 0), "0 \\(hole\\)"),
+        (lambda m: m.encode(pictures(), box()[:1], 0), r"context_mask has shape \(1, 16, 16, 1\)"),
+        (lambda m: m.encode(pictures(), np.ones((2, 8, 8, 1)), 0), "make one with csi_tf.masks"),
     ],
 )
 def test_bad_input_is_one_clear_error(call, says):

@@ -1,6 +1,7 @@
 """What a run takes over from another and what it must not: a stage one, weights, images."""
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -104,13 +105,40 @@ def test_of_several_stages_one_that_saw_most_is_taken(tmp_path, monkeypatch, tra
     assert found.parent.name == "long"
 
 
+def test_a_stage_two_does_not_begin_from_a_checkpoint(tmp_path, trained):
+    """Its arrays have other names: none would be found, and the encoder be what it is at first."""
+    checkpoint = checkpoints.latest(trained / "stage1" / "checkpoints")
+    asked = tiny.config("stage2", optimiser=STEPS, loop={"stage1": str(checkpoint)})
+    with pytest.raises(ValueError, match=r"goes on from; the finished model is .*stage1/model"):
+        training.run(asked, tmp_path)
+
+
 def test_a_run_is_not_gone_on_with_on_other_images(tmp_path):
     training.run(tiny.config(optimiser=STEPS), tmp_path)
     checkpoint = checkpoints.latest(tmp_path / "checkpoints")
     arrays, info = checkpoints.read(checkpoint)
     checkpoints.write(checkpoint, arrays, info | {"training_images": 63})
-    with pytest.raises(ValueError, match="begun with 63 training images, and the data set has 64"):
-        training.run(tiny.config(optimiser={"train_steps": 4}), tmp_path)
+    with pytest.raises(ValueError, match="begun with 63 training images, and the data") as said:
+        training.run(tiny.config(optimiser={"train_steps": 8}), tmp_path)
+    (advice,) = re.findall(r"--warm_start=(\S+)", str(said.value))
+    assert advice == str(checkpoint)
+    training.run(tiny.config(loop={"warm_start": advice}), tmp_path / "anew")
+
+
+def test_a_warm_start_from_within_a_warm_up_is_warmed_up(tmp_path):
+    """The PixelCNN there has learnt nothing yet."""
+    warm_up = {"latent_warmup_steps": 3, "train_steps": 6}
+    training.run(
+        tiny.config(optimiser=warm_up, loop={"checkpoint_every": 1, "keep_checkpoints": 9}),
+        tmp_path,
+    )
+    files = {
+        checkpoints.read(path)[1]["step"]: path for path in (tmp_path / "checkpoints").iterdir()
+    }
+    assert {3, 4} <= files.keys()
+    for step, path in files.items():
+        asked = tiny.config(optimiser=warm_up, loop={"warm_start": str(path)})
+        assert training._warmup_steps(asked, "stage1", 6) == (3 if step <= 3 else 0)
 
 
 def test_after_a_step_that_is_not_finite_one_can_go_on(tmp_path, monkeypatch):

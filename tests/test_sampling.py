@@ -308,6 +308,20 @@ def test_bad_input():
 
 
 @pytest.mark.parametrize("method", sampling.METHODS)
+@pytest.mark.parametrize(("built", "given"), [((), (4,)), ((4,), ()), ((4,), (3,)), ((4,), (4, 4))])
+def test_other_maps_than_the_network_was_built_for_are_refused(method, built, given):
+    images, mask = setting()
+    network = ForwardPixelCNN(1, 8, 2)
+
+    def maps(channels):
+        return [np.zeros((*mask.shape[:3], count), "float32") for count in channels] or None
+
+    network(images, maps(built))
+    with pytest.raises(ValueError, match="but the network was built for"):
+        sampling.sample(network, images, mask, maps(given), method=method)
+
+
+@pytest.mark.parametrize("method", sampling.METHODS)
 def test_a_network_that_is_no_longer_used_goes(method):
     """With what was compiled for it: programs that open many models would fill the memory."""
     network = ForwardPixelCNN(1, filters=4, mixtures=1)

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from csi_tf import checkpoints, learner, logs, training
+from csi_tf import checkpoints, latent_statistics, learner, logs, training, validation
 from csi_tf.config import ObjectiveConfig
 from csi_tf.data.pipeline import Batches
 from csi_tf.errors import RunFailed
@@ -235,7 +235,6 @@ def test_bad_batches_can_be_skipped_and_are_counted(tmp_path, monkeypatch):
     ("changes", "says"),
     [
         ({"data": {"limit": 5}}, "5 training images do not fill a batch of 8"),
-        ({"loop": {"validation_images": 1}}, "2 or more must be held out"),
     ],
 )
 def test_hopeless_settings_are_refused_before_training(tmp_path, changes, says):
@@ -248,6 +247,11 @@ def test_hopeless_settings_are_refused_before_training(tmp_path, changes, says):
     ("changes", "says"),
     [
         ({"optimiser": {"batch_size": 1}}, "batch_size must be 2 or more"),
+        (
+            {"optimiser": {"batch_size": 1}, "objective": {"objective": "vae"}},
+            "leaves nothing of z",
+        ),
+        ({"loop": {"validation_images": 1}}, "validation_images must be at least 2"),
         ({"objective": {"mmd_weight": 0.0}}, "above 0"),
         ({"objective": {"objective": "beta_vae", "beta": 0.0}}, "above 0"),
         ({"data": {"image_size": 24}}, "16, 32, 64, 128 or 256"),
@@ -256,6 +260,26 @@ def test_hopeless_settings_are_refused_before_training(tmp_path, changes, says):
 def test_impossible_pairs_are_refused_with_the_flags(changes, says):
     with pytest.raises(ValueError, match=says):
         tiny.config(**changes)
+
+
+def test_memory_of_validation_is_bounded(monkeypatch):
+    """Statistics compare every image with every other."""
+    config = tiny.config(loop={"validation_images": 24}, data={"limit": 64})
+    _, held_out = training._images(config)
+    made = learner.make(config, "stage1", dataset_size=64, main_steps=4)
+    seen = []
+
+    def diagnostics(mean, logvar, z, *rest):
+        seen.append((len(mean), len(logvar), len(z)))
+        return whole(mean, logvar, z, *rest)
+
+    whole = latent_statistics.diagnostics
+    monkeypatch.setattr(latent_statistics, "diagnostics", diagnostics)
+    monkeypatch.setattr(validation, "COMPARED", 10)
+    scalars, z = validation.validate(made, held_out)
+    assert seen == [(10, 10, 10)]
+    assert len(z) == 24
+    assert np.isfinite(list(scalars.values())).all()
 
 
 JAX = """
