@@ -142,8 +142,8 @@ LOOP = {
     " to nothing.",
     "log_every": "Steps between two points of the training curves.",
     "validate_every": "Steps between two validations on held-out images.",
-    "validation_images": "Held-out images to validate on, at most; statistics of latents are of the first"
-    " 512 of them.",
+    "validation_images": "Held-out images to validate on, at most; statistics of latents are of 512"
+    " of them.",
     "panel_every": "Steps between two panels of pictures in TensorBoard, which the last step always"
     " has too. With 0 none are drawn.",
     "checkpoint_every": "Steps between two checkpoints. A stopped run goes on from the last when"
