@@ -21,7 +21,7 @@ RESULTS = {
     "bits/dim of the hole `mouth`, averaged over z": "likelihood/mouth/averaged",
     "of `center`": "likelihood/center/averaged",
     "of `bottom_half`": "likelihood/bottom_half/averaged",
-    "what the own z is worth in `center`, bits/dim": "likelihood/center/bits_of_z",
+    "lost in `center` with another picture's z, bits/dim": "likelihood/center/bits_of_z",
     "seam at the top of holes, without truncation (1 is none)": "seam/none/top",
     **{f"at the {side}": f"seam/none/{side}" for side in SIDES[1:]},
 }
@@ -42,7 +42,10 @@ MEASURES = ("psnr_first", "psnr_mean_picture", "ssim_first", "proxy_kid")
 
 CARD = {
     **{f"likelihood/{box}/averaged": f"bits/dim of the hole `{box}`, over z" for box in BOXES},
-    **{f"likelihood/{box}/bits_of_z": "of these, what the own z is worth" for box in BOXES},
+    **{
+        f"likelihood/{box}/bits_of_z": "bits/dim lost there with another picture's z"
+        for box in BOXES
+    },
     **{
         f"pictures/{box}/psnr_mean_picture": f"dB, PSNR of the mean of all completions, `{box}`"
         for box in BOXES
@@ -127,6 +130,8 @@ def _card(report: Any) -> Iterator[str]:
     yield f"    {about['command']}"
     yield ""
     yield f"at commit {about['commit']}, seed {about['settings']['seed']}, {about['machine']}."
+    for part, commit in about.get("other_commits", {}).items():
+        yield f"`{part}` was measured anew at commit {commit}, by the same command and settings."
     yield ""
     yield "| measure | what | value (95% interval) |"
     yield "|---|---|---|"
@@ -210,7 +215,16 @@ def _seams(name: str, report: Any) -> str:
         ", ".join(f"{side} {value:.2f}" for side, value in sides.items()) for sides in at.values()
     )
     met = all(SEAM[0] <= value <= SEAM[1] for value in at["none"].values())
-    return _verdict(met, f"{free}; with truncation 1 {cut}")
+    return _verdict(met, f"{free}; with truncation 1 {cut}; the edge alone {_edges(report)}")
+
+
+def _edges(report: Any) -> str:
+    """Without truncation, and not set against what lies further in."""
+    from csi_tf.evaluation.seam import SIDES as ORDER
+
+    edge, real = report.rows("seam/none/steps").sum(axis=0)[:, :2].T
+    found = dict(zip(ORDER, edge / real, strict=True))
+    return ", ".join(f"{side} {found[side]:.2f}" for side in SIDES)
 
 
 def _against(

@@ -209,11 +209,12 @@ def test_what_was_not_measured_is_named():
     assert "the evaluation of csi has no control/axes/factors (part control)" in found.reason
 
 
-def test_held_out_images_must_be_the_same():
+@pytest.mark.parametrize("name", ["seed", "posterior_draws"])
+def test_models_must_be_measured_alike(name):
     reports = world()
-    reports["csi"].about["settings"] = {"seed": 1}
+    reports["csi"].about["settings"] = reports["csi"].about["settings"] | {name: 1}
     check = _claim("mask_in_z").checks[0]
-    assert "different seed" in evidence.weigh(check, reports).reason
+    assert f"different {name}" in evidence.weigh(check, reports).reason
 
 
 def test_only_masks_that_both_were_measured_under_count():

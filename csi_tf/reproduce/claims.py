@@ -5,7 +5,9 @@ others since, besides what counts as steering (docs/deviations.md), after the mo
 had been measured, and before those were that the ledger is of: factors are counted and not axes,
 attributes that go together are no rivals, the seam is that of samples without truncation, the move
 of a global factor is the same under both holes, and to neglect z is to keep less than half of it.
-Whether parts pay is asked since photographs are measured.
+Whether parts pay is asked since photographs are measured. Two more are others since the small
+variants were: what noise costs in bits/dim is no part of what the paper says of it, and the MMD and
+the adversary are set against the estimator that does narrow the posterior.
 The rule by which numbers become a verdict is in `csi_tf.reproduce.evidence`.
 """
 
@@ -25,14 +27,16 @@ BOXED = (*BOXES, *LARGE_BOXES)  # which all pictures share
 # Their holes touch the picture's last row, which the published rectangles never do.
 AT_THE_EDGE = ("mouth", "bottom_half")
 
-# An edge of the hole is steeper than that of a real image by a tenth: below this, nobody sees it.
+# An edge of the hole is steeper by a tenth than what lies behind it, where in the real image it is
+# not: below this, nobody sees it.
 SEAM = 1.1
 # Half the own spread of a factor, usually called a medium effect.
 EFFECT = 0.5
 # Of the aggregate posterior's standard deviation, 1 under the prior: half of it, as in the paper's
 # picture. The MMD's bias alone narrows it too, by less than that.
 SHRUNK = 0.5
-# "Ignored": less than half of what z says otherwise.
+NARROWED = "small_info_beta_tcvae_published"  # the estimator leaves out what would widen it
+# "Ignored": a wrong z costs less than half of what it costs otherwise.
 IGNORED = 0.5
 # A latent that just passes or fails what counts as steering changes such a count by one.
 ONE = 1.0
@@ -99,8 +103,9 @@ def _spread(model: str) -> Of:
     return Of(model, "latents/aggregate_std_mean")
 
 
-_WORTH = "bits/dim that a picture's own z is worth over another picture's"
-_SEAM = "steps across the right and lower edge of the hole, over those of the real image"
+_WORTH = "bits/dim lost with another picture's z"
+_STEPS = ", over those of the real image, and that over the same one pixel further in"
+_SEAM = f"steps across the right and lower edge of the hole{_STEPS}"
 _SPREAD = "standard deviation of the aggregate posterior, mean over dimensions (prior: 1)"
 _PROBE = "how well the hole's place is read from z (R^2)"
 
@@ -128,6 +133,7 @@ CLAIMS = (
                 "<",
                 Of("csi", "baselines/mean_fill/{}/proxy_kid", ALL, 0.25),
             ),
+            # Stern: the nearest face is a real one, and held-out pictures may have more.
             Check(
                 "proxy-KID to real pictures, against the nearest training face's",
                 Of("csi", "pictures/{}/proxy_kid", ALL),
@@ -135,7 +141,7 @@ CLAIMS = (
                 Of("csi", "baselines/nearest_face/{}/proxy_kid", ALL),
             ),
             Check(
-                "steps across all edges of the hole, over those of the real image",
+                f"steps across all edges of the hole{_STEPS}",
                 Of("csi", "seam/none/steps", statistic=_all_sides),
                 "<",
                 Fixed(SEAM),
@@ -145,7 +151,7 @@ CLAIMS = (
     Claim(
         "parts_pay",
         "Latents make pictures likelier, and so does the reverse net what fills large holes.",
-        "3 and 4",
+        "ours, after 3 and 4",
         (
             Check(
                 "bits/dim of whole pictures, an upper bound, against a PixelCNN without latents",
@@ -249,7 +255,10 @@ CLAIMS = (
         "info_shrinks_published",
         "The same at a small budget with the published estimator, which rewards it by itself.",
         "5.3, Figure 5c",
-        (Check(_SPREAD, _spread("small_info_beta_tcvae_published"), "<", Fixed(SHRUNK)),),
+        (
+            Check(_SPREAD, _spread(NARROWED), "<", Fixed(SHRUNK)),
+            Check(_SPREAD, _spread(NARROWED), "<", _spread("small_info_beta_tcvae")),
+        ),
     ),
     Claim(
         "symmetric",
@@ -258,8 +267,8 @@ CLAIMS = (
         (
             Check(_SPREAD, _spread("small_info_vae_3x5"), ">", Fixed(SHRUNK)),
             Check(_SPREAD, _spread("small_aae_3x5"), ">", Fixed(SHRUNK)),
-            Check(_SPREAD, _spread("small_info_vae_3x5"), ">", _spread("small_info_beta_tcvae")),
-            Check(_SPREAD, _spread("small_aae_3x5"), ">", _spread("small_info_beta_tcvae")),
+            Check(_SPREAD, _spread("small_info_vae_3x5"), ">", _spread(NARROWED)),
+            Check(_SPREAD, _spread("small_aae_3x5"), ">", _spread(NARROWED)),
         ),
     ),
     Claim(
@@ -390,15 +399,7 @@ CLAIMS = (
         "noise_fill",
         "Noise in the hole, rather than zeros, keeps the encoder from reading the hole's shape.",
         "A.1",
-        (
-            Check(_PROBE, _probe("small_info_vae"), "<", _probe("small_zeros")),
-            Check(
-                "bits/dim of the hole",
-                _hole_bits("small_info_vae"),
-                "<",
-                _hole_bits("small_zeros"),
-            ),
-        ),
+        (Check(_PROBE, _probe("small_info_vae"), "<", _probe("small_zeros")),),
     ),
     Claim(
         "limited_field",

@@ -17,6 +17,8 @@ import numpy as np
 from csi_tf.evaluation import bootstrap
 from csi_tf.evaluation.report import Measure, Report
 
+# Settings of an evaluation that bounds, probes and features depend on
+ALIKE = ("posterior_draws", "encoded_images", "train_images", "features")
 Verdict = Literal["holds", "does not hold", "undecided", "not measured"]
 Reports = Mapping[str, Report]
 Statistic = Callable[[np.ndarray], Any]  # of rows, one for each image
@@ -250,6 +252,6 @@ def _refuse_unlike(quantities: Sequence[Of], reports: Reports) -> None:
         )
         raise NotMeasured(f"trained on unequal numbers of images ({counts}): train both alike")
     settings = [about.get("settings", {}) for about in (a, b)]
-    for name in ("images", "seed", "dataset"):
+    for name in ("images", "seed", "dataset", *ALIKE):
         if settings[0].get(name) != settings[1].get(name) or a.get(name) != b.get(name):
             raise NotMeasured(f"{' and '.join(names)} were evaluated with different {name}")

@@ -42,7 +42,9 @@ features of a small classifier of our own; it cannot be compared with other KIDs
 samples without truncation, which by itself raises them. A mutual information (MI) that is as high
 as it can be estimated says that there is at least so much, and the rest of it is counted as total
 correlation (TC). Factors are called local if they do not take up both halves of the picture.
-Baselines, and the readers that judge control, learn from the first 8,000 training images.
+Readers that judge control learn from the first 8,000 training images; baselines from all that the
+model saw, but in evaluations of before there was commit d86aed8 from the first 8,000 as well. What
+is lost with another picture's z is no measure of what z says: a wrong z misleads.
 """
 
 
