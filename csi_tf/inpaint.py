@@ -71,12 +71,12 @@ def inpaint(
         context_mask,
         num_samples,
         latents,
-        z,
-        seed,
-        truncation,
-        progress,
-        first_sample,
-        batch,
+        z=z,
+        seed=seed,
+        truncation=truncation,
+        progress=progress,
+        first_sample=first_sample,
+        batch=batch,
     )
     return _collected(chunks, num_samples, order)
 
@@ -102,8 +102,8 @@ def stream(
     mask = arguments.context_masks(context_mask, images)
     settings = latent_space.settings(model, latents)
     numbers = arguments.numbers(num_samples, first_sample)
-    how = (z, seed, truncation, progress, batch)
-    return _chunks(model, images, mask, mask, settings, numbers, *how)
+    how = {"z": z, "seed": seed, "truncation": truncation, "progress": progress, "batch": batch}
+    return _chunks(model, images, mask, mask, settings, numbers, **how)
 
 
 def reconstruct(
@@ -124,9 +124,9 @@ def reconstruct(
     seen, kept = (arguments.context_masks(name, images) for name in ("none", "all"))
     settings = latent_space.settings(model, None)
     numbers = arguments.numbers(num_samples)
-    how = (z, seed, truncation, progress, batch)
+    how = {"z": z, "seed": seed, "truncation": truncation, "progress": progress, "batch": batch}
     return _collected(
-        _chunks(model, images, seen, kept, settings, numbers, *how), num_samples, None
+        _chunks(model, images, seen, kept, settings, numbers, **how), num_samples, None
     )
 
 
@@ -152,8 +152,8 @@ def traverse(
     seen = arguments.context_masks("none" if context_mask is None else context_mask, image)
     kept = arguments.context_masks("all", image) if context_mask is None else seen
     settings = latent_space.traversal(model, latent, values)
-    how = (z, seed, truncation, progress, batch)
-    chunks = _chunks(model, image, seen, kept, settings, arguments.numbers(1), *how)
+    how = {"z": z, "seed": seed, "truncation": truncation, "progress": progress, "batch": batch}
+    chunks = _chunks(model, image, seen, kept, settings, arguments.numbers(1), **how)
     return np.concatenate([chunk.images for chunk in chunks])
 
 
@@ -193,11 +193,12 @@ def _chunks(
     context_mask: np.ndarray,
     settings: latent_space.Settings,
     numbers: np.ndarray,
+    *,
     z: Any,
     seed: Any,
     truncation: Any,
     progress: Progress | None,
-    batch: Any = None,
+    batch: Any,
 ) -> Iterator[Chunk]:
     if truncation is not None and not (is_number(truncation) and truncation >= 0):
         raise ValueError(f"truncation is {truncation!r}; give a number of 0 or more, or None.")
