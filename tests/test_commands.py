@@ -204,6 +204,41 @@ def test_results_of_others_are_not_touched(capsys):
     assert [line["input"][-8:] for line in results("out")] == ["a", "face.png"]
 
 
+def test_what_is_refused_leaves_the_results_of_before(capsys):
+    for name in ("a", "b"):
+        picture(f"photos/{name}.png", 20, 20)
+    call = ("--input=photos", "--mask=eyes", "--num_samples=1", "--output=out")
+    assert main(*call) == 0
+    before = Path("out/results.jsonl").read_bytes()
+    assert main(*call, "--seed=1") == 1
+    assert "there already, made with seed=0 rather than 1" in capsys.readouterr().err
+    whole = Path("photos/a.png").read_bytes()
+    Path("photos/a.png").write_bytes(whole[:100])
+    assert main(*call) == 1
+    assert Path("out/results.jsonl").read_bytes() == before
+    Path("photos/a.png").write_bytes(whole)
+    assert main(*call, "--seed=1", "--overwrite") == 0
+    assert len(results("out")) == 2
+    assert results("out")[0]["key"] != json.loads(before.splitlines()[0])["key"]
+
+
+def test_results_are_written_anew_once_and_not_with_every_picture(monkeypatch):
+    for i in range(4):
+        picture(f"photos/{i}.png", 16, 16, seed=i)
+    call = ("--input=photos", "--mask=eyes", "--num_samples=2", "--output=out")
+    assert main(*call) == 0
+    written, write = [], files.write
+    monkeypatch.setattr(files, "write", lambda path, c: (written.append(path.name), write(path, c)))
+    assert main(*call, "--seed=1", "--overwrite") == 0
+    assert written.count("results.jsonl") == 1
+    assert len(results("out")) == 8
+    # Killed before that: what was told of each last counts.
+    once = Path("out/results.jsonl").read_text()
+    Path("out/results.jsonl").write_text(once.replace('"key": ', '"key": 1') + once)
+    assert main(*call, "--seed=1") == 0
+    assert Path("out/results.jsonl").read_text() == once
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_is_finished_is_kept_when_stopped(number, monkeypatch, capsys):
     for i in range(4):

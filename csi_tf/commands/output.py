@@ -12,6 +12,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -52,8 +53,9 @@ class Output:
     def __init__(self, directory: Path, overwrite: bool) -> None:
         self.directory, self._overwrite = directory, overwrite
         self._results = directory / RESULTS
-        self._known = {line.get("input") for line in self._lines()}
-        self._trim()
+        self._files: dict[Any, set[str]] = {}  # that results tell of, by input; of errors none
+        self._last: Any = None  # the input that was told of last
+        self.settle()
 
     def place(self, name: PurePath, file: str) -> Path:
         return self.directory / name.parent / f"{name.name}-{file}.png"
@@ -81,15 +83,30 @@ class Output:
         files.write(path, content.getvalue())
 
     def tell(self, name: str, lines: list[Record]) -> None:
-        """Lines of results.jsonl on one input, in place of those that it had."""
-        new = [json.dumps(line, allow_nan=False) + "\n" for line in lines]
-        if name not in self._known:
-            self._known.add(name)
-            with files.explained(f"cannot write {self._results}"), self._results.open("a") as file:
-                file.write("".join(new))
-            return
-        old = [json.dumps(line) + "\n" for line in self._lines() if line.get("input") != name]
-        files.write(self._results, "".join([*old, *new]).encode())
+        """Lines of results.jsonl on one input; those that it had go when they are settled."""
+        if name == self._last:  # or both would pass for one telling
+            old = [line for line in self._lines() if line["input"] != name]
+            files.write(self._results, _jsonl([*old, *lines]))
+        else:
+            with files.explained(f"cannot write {self._results}"), self._results.open("ab") as file:
+                file.write(_jsonl(lines))
+        self._last, self._files[name] = name, _files(lines)
+
+    def tell_error(self, name: str, said: str) -> None:
+        """Unless there are results: these are of the files, which are left as they are."""
+        if not self._files.get(name):
+            self.tell(name, [{"input": name, "error": said}])
+
+    def settle(self) -> None:
+        """Keeps what was told of each input last; once for all, as it writes the whole file."""
+        found = self._lines()
+        tellings = [[*lines] for _, lines in groupby(found, lambda line: line["input"])]
+        newest = {lines[0]["input"]: lines for lines in tellings}
+        kept = [each for each in tellings if newest[each[0]["input"]] is each]
+        if len(kept) < len(tellings) or self._whole_lines()[1]:
+            files.write(self._results, _jsonl([line for lines in kept for line in lines]))
+        self._files = {name: _files(lines) for name, lines in newest.items()}
+        self._last = kept[-1][0]["input"] if kept else None
 
     def _whole_lines(self) -> tuple[list[bytes], bytes]:
         """And the part of a line that a killed process left behind."""
@@ -106,14 +123,17 @@ class Output:
         except ValueError:
             found = [None]
         ours = rest[: len(_START)] == _START[: len(rest)]
-        if not (ours and all(isinstance(line, dict) for line in found)):
+        if not (ours and all(isinstance(line, dict) and "input" in line for line in found)):
             raise ValueError(f"{self._results} is none of this program's; give another --output")
         return found
 
-    def _trim(self) -> None:
-        whole, rest = self._whole_lines()
-        if rest:
-            files.write(self._results, b"".join(line + b"\n" for line in whole))
+
+def _jsonl(lines: list[Record]) -> bytes:
+    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
+
+
+def _files(lines: list[Record]) -> set[str]:
+    return {line["file"] for line in lines if "file" in line}
 
 
 def _difference(found: Record | None, wanted: Record) -> str:
