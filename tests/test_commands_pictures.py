@@ -158,6 +158,27 @@ def test_a_mask_file_lies_over_the_picture_or_over_the_crop():
     ]
 
 
+@pytest.mark.parametrize(
+    ("columns", "crop", "said"),
+    [
+        ((5, 15), "center", "50% of the mask's hole lies outside the part that the model is shown"),
+        ((9, 50), "center", "2% of the mask's hole lies outside"),
+        ((0, 11), "center", "91% of the mask's hole lies outside"),
+        ((0, 10), "center", "the mask's hole lies outside the part that the model is shown, so"),
+        ((0, 0), "center", "the mask is empty, so what comes out is what went in"),
+        ((10, 50), "center", None),
+        ((0, 11), "0,0,40,40", None),
+        ((0, 60), "none", None),
+    ],
+)
+def test_what_of_a_hole_is_not_filled_is_said(columns, crop, said):
+    mask_file("hole.png", 40, 60, (10, 20, *columns))
+    notes: list[str] = []
+    understood("hole.png", crop, 40, 60, notes)
+    assert len(notes) == (said is not None)
+    assert all(note.startswith(said) for note in notes)
+
+
 @given(
     st.tuples(st.integers(1, 50), st.integers(1, 50)),
     st.integers(2, 40),

@@ -105,8 +105,6 @@ class Job:
             name = self._holes.name(source)
             context_mask, finer = self._holes.of(source, shape, region, image, self._noting(source))
             sums["mask"] = sources.digest(context_mask, finer)
-            if context_mask.all():
-                self.note(f"{source.where}: the mask is empty, so what comes out is what went in")
         settings = self._settings(input=source.where, mask=name, sums=sums)
         return Picture(source, shape, region, image, context_mask, settings)
 
