@@ -307,6 +307,43 @@ def test_masks_from_a_folder_go_by_name(capsys):
     assert "several masks" in complaint(capsys)
 
 
+def test_masks_are_no_pictures(capsys):
+    for name in ("a", "sub/b"):
+        picture(f"album/{name}.png", 16, 16)
+        mask_file(f"album/masks/{name}.png", 16, 16, (2, 5, 3, 9))
+    mask_file("album/hole.png", 16, 16, (2, 5, 3, 9))
+    given = ("--input=album", "--num_samples=1")
+    for mask, others in (
+        ("album/masks", {"hole"}),
+        ("album/hole.png", {"masks/a", "masks/sub/b"}),
+        ("file:album/hole.png:0.5,eyes", {"masks/a", "masks/sub/b"}),
+    ):
+        out = f"out-{len(others)}-{mask[:5]}"
+        # There is no mask for hole.png in the folder.
+        assert main(*given, f"--mask={mask}", f"--output={out}") == (mask == "album/masks")
+        told = {str(Path(line["input"]).with_suffix("")) for line in results(out)}
+        assert told == {str(Path("album", each).absolute()) for each in {"a", "sub/b"} | others}
+    # A folder of pictures within that of the masks is all there is to fill.
+    picture("album/a/x.png", 16, 16)
+    mask_file("album/x.png", 16, 16, (2, 5, 3, 9))
+    call = ("--input=album/a", "--mask=album", "--num_samples=1")
+    assert main(*call, "--output=inside") == 0
+    capsys.readouterr()
+    for input_, mask, said in (
+        ("album", "album", "album is the input and the masks; give these a folder"),
+        ("album/a.png", "album/a.png", "a.png is the picture and its mask"),
+        ("album/a.png", "album", "a.png is the picture and its mask"),
+        ("album/masks", "album/masks", "is the input and the masks"),
+    ):
+        assert main(f"--input={input_}", f"--mask={mask}", "--output=new") == 2
+        assert said in complaint(capsys)
+    shutil.rmtree("album/a")
+    for name in ("a.png", "sub/b.png", "hole.png", "x.png"):
+        Path("album", name).unlink()
+    assert main("--input=album", "--mask=album/masks", "--output=new") == 2
+    assert "album holds nothing but masks and results" in complaint(capsys)
+
+
 def test_a_random_mask_depends_on_seed_and_picture_alone():
     for i in range(3):
         picture(f"photos/{i}.png", 20, 20, seed=i)

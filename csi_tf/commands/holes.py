@@ -35,6 +35,14 @@ class Holes:
     folder: Path | None = None
     last: dict[Path, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def places(self) -> list[Path]:
+        """The files, or the folder."""
+        if self.law is not None:
+            parts = masks.parse(self.law).components
+            return [Path(part.path) for part in parts if part.path is not None]
+        return [path for path in (self.file, self.folder) if path is not None]
+
     def name(self, source: Source) -> str:
         """What --mask calls a picture's mask from any directory."""
         path = self._file(source)
@@ -82,7 +90,10 @@ class Holes:
         return inside
 
     def _file(self, source: Source) -> Path | None:
-        return self.file if self.folder is None else _matching(self.folder, source)
+        path = self.file if self.folder is None else _matching(self.folder, source)
+        if path and source.pixels is None and path.resolve() == Path(source.where).resolve():
+            raise ValueError(f"{path} is the picture and its mask; give --mask another file")
+        return path
 
 
 def understood(command: Command, size: int) -> Holes | None:

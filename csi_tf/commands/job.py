@@ -81,7 +81,8 @@ class Job:
         size = self.model.size
         if self.command.mode == "sample":
             return [Source(PurePath("sample"), "sample", np.zeros((size, size, 3), np.uint8))]
-        found = sources.listed(self.command, size, self.output.directory)
+        masks = self._holes.places if self._holes else ()
+        found = sources.listed(self.command, size, self.output.directory, masks)
         self._inputs = {Path(each.where).resolve() for each in found}
         return found
 
