@@ -434,6 +434,20 @@ def test_latents_go_by_name(capsys):
     assert "the latents.json" in complaint(capsys)
 
 
+def test_names_of_an_evaluation_are_recorded_too(capsys):
+    Path("trained/evaluation").mkdir()
+    names = Path("trained/evaluation/latents.json")
+    entry = {"name": "smile", "dimension": 2, "interval": [-1, 1], "rank": 1}
+    names.write_text(json.dumps([entry]))
+    call = ("--input=face.png", "--mask=eyes", "--num_samples=1", "--latents=smile=1")
+    assert main(*call, "--output=out") == 0
+    names.write_text(json.dumps([entry | {"dimension": 3}]))
+    assert main(*call, "--output=out") == 2
+    assert "made from another latents.json" in complaint(capsys)
+    assert repeat("out/face-000.png") == 1
+    assert "the latents.json (of " in complaint(capsys)
+
+
 def test_models_without_latents_or_reverse_net(capsys):
     export(Path("first"), "stage1")
     call = ("--input=face.png", "--mask=eyes", "--num_samples=1")

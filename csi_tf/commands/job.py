@@ -65,8 +65,8 @@ class Job:
         self._model_file = Path(os.path.abspath(file))
         self._inputs: set[Path] = set()  # which are never written over
         self._sums = {"model": files.digest(self._model_file)}
-        names = self._model_file.parent / latents.FILE
-        if names.exists() and (command.latents or command.mode == "traverse"):
+        names = latents.file_of(self._model_file)
+        if names and (command.latents or command.mode == "traverse"):
             self._sums[latents.FILE] = files.digest(names)
         if command.paste_back:
             size = self.model.size
