@@ -1,5 +1,6 @@
 """Inpainting from the command line: what comes out, what it tells of itself, how it goes wrong."""
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -27,8 +28,8 @@ from commanding import (
 
 import csi_tf
 import run
-from csi_tf import files, masks
-from csi_tf.commands import output, traversal
+from csi_tf import files, masks, runs
+from csi_tf.commands import Command, output, traversal
 from csi_tf.latents import Latent
 
 
@@ -511,6 +512,40 @@ def test_an_output_that_cannot_be_is_a_failure(capsys):
     picture("photos/a.png", 16, 16)
     assert main("--input=photos", "--mask=eyes", "--output=photos") == 2
     assert "the input and the output" in complaint(capsys)
+
+
+def test_an_output_in_use_is_refused(capsys):
+    call = ("--input=face.png", "--mask=eyes", "--num_samples=1", "--output=out")
+    Path("out").mkdir()
+    with runs.locked(Path("out")):
+        assert main(*call) == 1
+        assert "another process is using the directory out" in complaint(capsys)
+    assert main(*call) == 0
+    assert ".lock" not in names("out")
+
+
+def test_a_lock_that_its_owner_has_removed_holds_nothing(monkeypatch):
+    """Opened before that and taken after it, while a third process has made another."""
+    flock = fcntl.flock
+
+    def late(file, how):
+        Path(".lock").unlink()
+        Path(".lock").touch()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(files.FileError, match="another process"), runs.locked(Path()):
+        pass
+
+
+def test_commands_of_one_second_have_a_directory_each():
+    command = Command("sample", model="trained")
+    made = {command.default_output() for _ in range(3)}
+    assert len(made) == 3
+    assert all(path.is_dir() for path in made)
+    assert main("--values=1", mode="sample") == 2
+    assert main("--latents=9=4", mode="sample") == 2
+    assert {*Path("inpainted").iterdir()} == made, "one that nothing came into goes again"
 
 
 def test_results_are_no_inputs():

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import groupby
@@ -21,7 +21,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import csi_tf
-from csi_tf import checks, files
+from csi_tf import checks, files, runs
 
 RESULTS = "results.jsonl"
 RECORD = "csi-tf"
@@ -31,16 +31,19 @@ Record = dict[str, Any]
 
 
 @contextmanager
-def open_directory(asked: str | None, default: Path) -> Iterator[Path]:
-    """The directory to write to; a new one that nothing came into goes again."""
-    directory = checks.path(asked) if asked else default
-    is_new = not directory.exists()
+def open_directory(asked: str | None, default: Callable[[], Path]) -> Iterator[Path]:
+    """The directory to write to, ours alone until the block ends; a new one that nothing came into
+    goes again."""
+    directory = checks.path(asked) if asked else default()
     with files.explained(f"cannot make the output directory {directory}"):
+        is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
+        is_new |= asked is None and not any(directory.iterdir())  # some defaults are made already
     if not os.access(directory, os.W_OK | os.X_OK):
         raise files.FileError(f"cannot write to the output directory {directory}: no permission")
     try:
-        yield directory
+        with runs.locked(directory, flag="output"):
+            yield directory
     finally:
         if is_new:
             with suppress(OSError):  # which it is if there is anything in it
