@@ -212,6 +212,21 @@ def test_several_pictures_of_one_name(capsys):
     assert main("--input=a,b.png", "--mask=none", *ONE) == 0, "a name may have a comma"
 
 
+def test_names_may_be_longer_together_than_any_file_is_called(capsys):
+    files = [f"{'n' * 90}{i}.png" for i in range(3)]
+    for file in files:
+        picture(file, 16, 16)
+    assert main(f"--input={','.join(files)}", "--mask=none", *ONE) == 0
+    assert len(results("out")) == 3
+    mask_file("hole.png", 16, 16, (2, 5, 3, 9))
+    call = (f"--input={files[0]}", "--num_samples=1", "--output=new")
+    assert main(*call, f"--mask=file:hole.png:0.{'5' * 300},eyes") == 0
+    assert main(*call, f"--mask={'m' * 300}") == 2
+    assert "Unknown mask" in complaint(capsys)
+    assert main(f"--input={'n' * 300}", "--mask=none", "--output=no") == 2
+    assert "File name too long" in complaint(capsys)
+
+
 @pytest.mark.parametrize("size", [16, 32, 256])
 def test_a_sheet_shows_every_pixel_and_hatches_holes(size):
     rng = np.random.default_rng(0)

@@ -101,15 +101,15 @@ def understood(command: Command, size: int) -> Holes | None:
     if not command.mask:
         return None
     named = checks.path(command.mask.removeprefix("file:"))
-    if command.mask.startswith("file:") and named.is_file():  # whose name may hold , and :
+    if command.mask.startswith("file:") and os.path.isfile(named):  # whose name may hold , and :
         return Holes(command, size, file=Path(os.path.abspath(named)))
     try:
         parts = masks.parse(command.mask).components
     except ValueError as error:
         path = checks.path(command.mask)
-        if path.is_dir():
+        if os.path.isdir(path):
             return Holes(command, size, folder=Path(os.path.abspath(path)))
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ValueError(f"{error} There is no such file or folder either.") from None
         return Holes(command, size, file=Path(os.path.abspath(path)))
     if len(parts) == 1 and parts[0].path is not None:

@@ -49,7 +49,7 @@ def listed(command: Command, size: int, output: Path, masks: Sequence[Path] = ()
     that lies in the output directory, and in the default one.
     """
     text = command.input or ""
-    whole = text.startswith("dataset:") or checks.path(text).exists()
+    whole = text.startswith("dataset:") or os.path.exists(checks.path(text))
     entries = [text] if whole else [entry.strip() for entry in text.split(",")]
     found: dict[str, Source] = {}
     for entry in entries:
@@ -67,7 +67,7 @@ def _of_entry(
         yield from _of_dataset(entry, size, data_dir)
         return
     path = checks.path(entry, "input")
-    if not path.is_dir():
+    if not os.path.isdir(path):
         yield Source(PurePath(path.name), os.path.abspath(path))
         return
     folder = path.resolve()
