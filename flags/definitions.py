@@ -193,7 +193,8 @@ PICTURE = {
     " largest square in the middle; all of it, squeezed to a square; or a box in pixels of the"
     " picture. It is then resized with antialiasing.",
     "paste_back": "Write pictures at their own size with the hole filled. All other pixels are left"
-    " as they are; the filling has the model's few pixels, enlarged.",
+    " as they are, in 8-bit RGB: transparency is laid over white. The filling has the model's few"
+    " pixels, enlarged.",
 }
 
 HOLE = {

@@ -1,5 +1,7 @@
 """Pictures and masks of any size: what the model is shown, and what is pasted back."""
 
+import struct
+import zlib
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -15,6 +17,7 @@ from commanding import (
     repeat,
     results,
     shown,
+    texts,
     trained,  # noqa: F401
 )
 from hypothesis import given
@@ -87,6 +90,51 @@ def test_grey_transparent_deep_and_turned_pictures():
         assert pasted.shape == whole.shape == ((30, 20, 3) if file == "turned.jpg" else (20, 30, 3))
         top = np.s_[: whole.shape[0] // 3]  # above the mouth, wherever the square lies
         np.testing.assert_array_equal(pasted[top], whole[top])
+
+
+def test_what_8_bit_rgb_cannot_hold_is_said_and_the_profile_kept(capsys):
+    picture("rgb.png", 20, 30)
+    rgb, grey = (bytes(16) + space + bytes(20) for space in (b"RGB ", b"GRAY"))
+    with Image.open("rgb.png") as image:
+        image.save("photo.jpg", icc_profile=rgb)
+        image.convert("RGBA").save("opaque.png", icc_profile=rgb)
+        image.putalpha(128)
+        image.save("logo.png", icc_profile=rgb)
+        image.convert("L").save("grey.png", icc_profile=grey)
+    deep = np.full((20, 30), 30_000, np.uint16)
+    Image.fromarray(deep).save("deep.png")
+    Path("colours.png").write_bytes(deep_png(np.stack([deep] * 3, axis=-1)))
+    files = ["photo.jpg", "opaque.png", "logo.png", "grey.png", "deep.png", "colours.png"]
+    call = (f"--input={','.join(files)}", "--mask=mouth", "--num_samples=1")
+    assert main(*call, "--output=small") == 0
+    assert "8-bit" not in capsys.readouterr().err
+    assert main(*call, "--paste_back", "--output=out") == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "8-bit" in line]
+    said = [note.rpartition("/")[2] for note in notes]
+    assert said == [
+        "logo.png: written as 8-bit RGB, so transparency is laid over white",
+        "grey.png: written as 8-bit RGB, so a colour profile of other colours is left out",
+        "deep.png: written as 8-bit RGB, so 16 bits become 8",
+        "colours.png: written as 8-bit RGB, so 16 bits become 8",
+    ]
+    profiles = [texts(f"out/{Path(file).stem}-000.png").get("icc_profile") for file in files]
+    assert profiles == [rgb, rgb, rgb, None, None, None]
+    before = Path("out/photo-000.png").read_bytes()
+    assert repeat("out/photo-000.png", "--output=again") == 0
+    assert Path("again/photo-000.png").read_bytes() == before
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """Of 16-bit colours, which Pillow does not write."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def test_crops(capsys):

@@ -100,6 +100,9 @@ class Job:
         shown = sources.cut(pixels, region)
         if region[2] != region[3]:
             self.note(f"{source.where}: {region[2]}x{region[3]} pixels squeezed to {size}x{size}")
+        is_file = source.pixels is None
+        if command.paste_back and is_file and (lost := image_files.losses(source.where)):
+            self.note(f"{source.where}: written as 8-bit RGB, so {', '.join(lost)}")
         image = image_files.resize_antialiased(shown, size)
         context_mask, name = None, ""
         if self._holes is not None:
@@ -118,7 +121,10 @@ class Job:
     def write(self, made: Made, path: Path | None = None) -> Path:
         path = path or self.place(made.picture, made.file)
         settings = made.picture.settings | {"file": made.file}
-        self.output.write(path, self.pixels(made), settings, made.result)
+        source, profile = made.picture.source, None
+        if self._is_pasted(made) and source.pixels is None:
+            profile = image_files.rgb_profile(source.where)
+        self.output.write(path, self.pixels(made), settings, made.result, profile)
         return path
 
     def tell(self, made: Made) -> None:
@@ -133,12 +139,15 @@ class Job:
     def pixels(self, made: Made) -> np.ndarray:
         """Pasted back into the picture where that is wanted."""
         picture, mask = made.picture, made.picture.context_mask
-        if made.is_sheet or not self.command.paste_back or self._holes is None or mask is None:
+        if not self._is_pasted(made) or self._holes is None or mask is None:
             return made.pixels
         _, hole = self._holes.of(
             picture.source, picture.shape, picture.region, picture.image, lambda _: None
         )
         return holes.paste(picture.source.read(), picture.region, made.pixels, mask, hole)
+
+    def _is_pasted(self, made: Made) -> bool:
+        return self.command.paste_back and not made.is_sheet
 
     def seems_done(self, source: Source) -> bool:
         """By the name of its last file alone."""

@@ -78,9 +78,16 @@ class Output:
                 return False
         return len(there) == len(wanted)
 
-    def write(self, path: Path, pixels: np.ndarray, settings: Record, result: Record) -> None:
-        content = io.BytesIO()
-        Image.fromarray(pixels).save(content, "PNG", pnginfo=_texts(settings, result))
+    def write(
+        self,
+        path: Path,
+        pixels: np.ndarray,
+        settings: Record,
+        result: Record,
+        profile: bytes | None = None,
+    ) -> None:
+        content, said = io.BytesIO(), _texts(settings, result)
+        Image.fromarray(pixels).save(content, "PNG", pnginfo=said, icc_profile=profile)
         with files.explained(f"cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, content.getvalue())

@@ -2,7 +2,7 @@
 
 Every file is brought to 8-bit RGB the same way: turned upright by its EXIF orientation, 16-bit
 grey divided by 257, CMYK converted, transparency laid over white; of an animation the first frame
-counts, and colour profiles are ignored.
+counts, and colour profiles are not applied.
 """
 
 import logging
@@ -30,6 +30,29 @@ logger = logging.getLogger(__name__)
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """uint8 (H, W, 3); ImageFileError, in one sentence, for anything else."""
     return to_rgb(pictures.read(path, FORMATS, ImageFileError))
+
+
+def rgb_profile(path: str | os.PathLike[str]) -> bytes | None:
+    """The colour profile of a file whose colours are RGB."""
+    with Image.open(path, formats=FORMATS) as image:
+        profile = image.info.get("icc_profile") or b""
+    return profile if profile[16:20] == b"RGB " else None  # where ICC.1 has the colour space
+
+
+def losses(path: str | os.PathLike[str]) -> list[str]:
+    """What a file has that 8-bit RGB has not, in words."""
+    with Image.open(path, formats=FORMATS) as image:
+        # Pillow tells of the bits of colours only in how it will decode them.
+        is_deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
+        has_other = "icc_profile" in image.info and rgb_profile(path) is None
+        alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    is_clear = alpha is not None and alpha.getextrema()[0] < 255
+    said = {
+        "transparency is laid over white": is_clear,
+        "16 bits become 8": is_deep,
+        "a colour profile of other colours is left out": has_other,
+    }
+    return [text for text, holds in said.items() if holds]
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
