@@ -548,6 +548,20 @@ def test_commands_of_one_second_have_a_directory_each():
     assert {*Path("inpainted").iterdir()} == made, "one that nothing came into goes again"
 
 
+@pytest.mark.parametrize("letters", [240, 251])  # the file's name, and that while it is written
+def test_a_long_name_does_not_keep_the_others(letters, capsys):
+    long = f"{'m' * letters}.png"
+    for name in ("a.png", long, "z.png"):
+        picture(f"photos/{name}", 16, 16)
+    call = ("--input=photos", "--latents=1", "--values=0,1", "--output=out")
+    assert main(*call, mode="traverse") == 1
+    err = capsys.readouterr().err
+    assert "so rename the picture: File name too long" in err
+    assert err.splitlines()[-1] == "run.py: 1 of 3 pictures failed, as said above"
+    told = {Path(line["input"]).name: "error" in line for line in results("out")}
+    assert told == {"a.png": False, long: True, "z.png": False}
+
+
 def test_results_are_no_inputs():
     picture("a.png", 16, 16)
     call = ("--input=.", "--mask=none", "--num_samples=1")

@@ -151,7 +151,7 @@ class Job:
 
     def seems_done(self, source: Source) -> bool:
         """By the name of its last file alone."""
-        return not self.command.overwrite and self.grid(source).exists()
+        return not self.command.overwrite and os.path.exists(self.grid(source))
 
     def is_done(self, picture: Picture, planned: list[str]) -> bool:
         wanted = {self.place(picture, file): picture.settings | {"file": file} for file in planned}

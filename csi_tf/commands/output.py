@@ -65,7 +65,9 @@ class Output:
 
     def is_done(self, wanted: Mapping[Path, Record]) -> bool:
         """Whether all these files are there, made with these settings; ValueError if one is there
-        that was not."""
+        that was not, FileError if one cannot be called so."""
+        for path in wanted:
+            self._check_name(path)
         there = [path for path in wanted if path.exists()]
         for path in there:
             found = (read_record(path) or {}).get("settings")
@@ -77,6 +79,12 @@ class Output:
             if found != wanted[path]:
                 return False
         return len(there) == len(wanted)
+
+    def _check_name(self, path: Path) -> None:
+        """Before anything is drawn; while it is written a file has a longer name."""
+        problem = f"cannot write {path}, so rename the picture"
+        with files.explained(problem), suppress(FileNotFoundError):
+            os.lstat(self.directory / (path.name + files.PARTIAL))
 
     def write(
         self,
