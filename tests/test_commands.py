@@ -77,6 +77,7 @@ def test_every_file_says_how_it_was_made(tmp_path):
             ],
             ["face-001", "face-grid"],
         ),
+        ("inpaint", ["--mask=file:h.png:0.5,eyes", "--num_samples=1"], ["face-000"]),
         ("traverse", ["--latents=2,0", "--values=-2,2"], ["face-latent_0-1", "face-grid"]),
         ("traverse", ["--mask=eyes", "--values=-1:1:2"], ["face-latent_3-0"]),
         ("reconstruct", ["--num_samples=2", "--z=mean"], ["face-001"]),
@@ -85,6 +86,7 @@ def test_every_file_says_how_it_was_made(tmp_path):
 )
 def test_a_file_can_be_made_again_from_itself(mode, arguments, again, tmp_path, monkeypatch):
     """To the byte, and from another directory: every path in it holds everywhere."""
+    mask_file("h.png", 24, 24, (5, 12, 5, 12))
     given = [] if mode == "sample" else ["--input=face.png"]
     assert main(*given, *arguments, "--output=out", mode=mode) == 0
     Path("elsewhere").mkdir()

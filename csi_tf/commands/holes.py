@@ -115,7 +115,7 @@ def understood(command: Command, size: int) -> Holes | None:
     if len(parts) == 1 and parts[0].path is not None:
         return Holes(command, size, file=Path(os.path.abspath(parts[0].path)))
     masks.sampler(command.mask, size, 0, command.mask_convention)  # reads the files it names
-    return Holes(command, size, law=command.mask)
+    return Holes(command, size, law=checks.absolute_masks(command.mask))
 
 
 def _matching(folder: Path, source: Source) -> Path:
