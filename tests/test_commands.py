@@ -195,6 +195,24 @@ def test_nothing_is_written_over_unasked(capsys):
     assert Path("face-000.png").read_bytes() == Path("face.png").read_bytes()
 
 
+def test_what_is_replaced_leaves_no_file_of_before():
+    picture("other.png", 24, 24, seed=1)
+    call = ("--input=face.png,other.png", "--mask=eyes", "--output=out", "--overwrite")
+    assert main(*call, "--num_samples=3") == 0
+    shutil.copy("face.png", "out/face-001.png")  # by now another picture, of which nothing is known
+    assert main("--input=face.png", *call[1:], "--seed=1", "--num_samples=1") == 0
+    kept = ["000.png", "001.png", "002.png", "grid.png", "uncertainty.png"]
+    of_face = ["face-000.png", "face-001.png", "face-grid.png"]
+    assert names("out") == [*of_face, *(f"other-{each}" for each in kept), "results.jsonl"]
+    assert main("--input=face.png", *call[1:], "--seed=1", "--num_samples=2") == 0
+    assert pixels("out/face-001.png").shape == (SIZE, SIZE, 3)
+    assert [line["file"] for line in results("out")[-2:]] == ["face-000.png", "face-001.png"]
+    for count in (2, 1):
+        sample = (f"--num_samples={count}", "--output=sampled", "--overwrite")
+        assert main(*sample, mode="sample") == 0
+    assert names("sampled") == ["results.jsonl", "sample-000.png", "sample-grid.png"]
+
+
 def test_results_of_others_are_not_touched(capsys):
     for foreign in ("[1]\n", "notes", '{"input": 3}\nnotes\n'):
         Path("out").mkdir(exist_ok=True)

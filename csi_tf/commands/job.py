@@ -10,7 +10,7 @@ import numpy as np
 
 from csi_tf import checks, drawing, files, latents, loading
 from csi_tf.commands import holes, sources
-from csi_tf.commands.output import Output, Record
+from csi_tf.commands.output import Output, Record, read_record
 from csi_tf.commands.settings import Box, Command
 from csi_tf.commands.sources import Source
 from csi_tf.data import image_files
@@ -134,7 +134,20 @@ class Job:
             {"input": source.where, **line, "file": str(source.name) + f"-{line['file']}.png"}
             for line in made.lines or []
         ]
+        if self.command.overwrite:
+            self._remove_others(made.picture)
         self.output.tell(source.where, lines)
+
+    def _remove_others(self, picture: Picture) -> None:
+        """What the picture's results of before have beside the new ones."""
+        name, settings = str(picture.source.name), picture.settings
+        for file in {*self.output.told(picture.source.where), f"{name}-uncertainty.png"}:
+            path = self.output.directory / file
+            found = (read_record(path) or {}).get("settings")
+            is_its = isinstance(found, dict) and found.get("input") == settings["input"]
+            new = settings | {"file": file.removeprefix(f"{name}-").removesuffix(".png")}
+            if is_its and found != new and path.resolve() not in self._inputs:
+                path.unlink()
 
     def pixels(self, made: Made) -> np.ndarray:
         """Pasted back into the picture where that is wanted."""

@@ -110,9 +110,13 @@ class Output:
                 file.write(_jsonl(lines))
         self._last, self._files[name] = name, _files(lines)
 
+    def told(self, name: str) -> set[str]:
+        """The files that results tell of one input."""
+        return self._files.get(name, set())
+
     def tell_error(self, name: str, said: str) -> None:
         """Unless there are results: these are of the files, which are left as they are."""
-        if not self._files.get(name):
+        if not self.told(name):
             self.tell(name, [{"input": name, "error": said}])
 
     def settle(self) -> None:
