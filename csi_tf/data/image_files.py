@@ -49,7 +49,7 @@ def losses(path: str | os.PathLike[str]) -> list[str]:
         is_deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
         has_other = "icc_profile" in image.info and rgb_profile(path) is None
         alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    is_clear = alpha is not None and alpha.getextrema()[0] < 255
+    is_clear = alpha is not None and bool(np.asarray(alpha).min() < 255)
     said = {
         "transparency is laid over white": is_clear,
         "16 bits become 8": is_deep,
