@@ -64,7 +64,7 @@ def _run(argv: Sequence[str]) -> int:
         called, flag, given = "Run", "run_dir", settings.run.run_dir
     else:
         given = getattr(settings, "output", None)
-        opened = output.open_directory(given, settings.default_output())
+        opened = output.open_directory(given, settings.default_output)
         called, flag = "Output", "output"
     with opened as directory:
         print(f"{called} directory: {directory}", flush=True)

@@ -40,6 +40,19 @@ def absolute(path: str) -> str:
     return path if not path or path.startswith("~") or "://" in path else os.path.abspath(path)
 
 
+def absolute_masks(text: str) -> str:
+    """A mask specification whose files are called as they are from everywhere."""
+    return ",".join(_absolute_mask(entry.strip()) for entry in text.split(","))
+
+
+def _absolute_mask(entry: str) -> str:
+    if not entry.startswith("file:"):
+        return entry
+    # A weight behind the name passes for its end.
+    placed = "file:" + absolute(entry.removeprefix("file:"))
+    return entry if "," in placed else placed  # which would split it
+
+
 def existing_file(value: Any, error: type[ValueError] = ValueError, what: str = "file") -> Path:
     """The path of a file that is there; `error` otherwise."""
     file = path(value)

@@ -1,5 +1,6 @@
 """Run directories: named, locked while in use, and holding what it takes to repeat the run."""
 
+import os
 import re
 import shutil
 import sys
@@ -40,7 +41,7 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
         with locked(directory, f".lock-{worker.index}"):
             yield directory
         return
-    with locked(directory, ".lock"):
+    with locked(directory):
         settings = [directory / "config.json", directory / "flagfile.txt"]
         before = {path: path.read_bytes() for path in settings if path.exists()}
         begun = any(directory.glob("**/checkpoints"))
@@ -109,33 +110,47 @@ def _make(config: Config) -> tuple[Path, bool]:
         with explained(f"cannot make the run directory {directory}, so choose another --run_dir"):
             directory.mkdir(parents=True, exist_ok=True)
         return directory, is_new
-    name = default_name(config, datetime.now())
+    return new_directory(DEFAULT_PARENT, default_name(config, datetime.now())), True
+
+
+def new_directory(parent: Path, name: str) -> Path:
+    """Made here; with a number where another command begins in the same second."""
     number = 1
-    while True:  # two runs may start in the same second
-        directory = DEFAULT_PARENT / (f"{name}-{number}" if number > 1 else name)
-        with explained(f"cannot make the run directory {directory}"), suppress(FileExistsError):
+    while True:
+        directory = parent / (f"{name}-{number}" if number > 1 else name)
+        with explained(f"cannot make the directory {directory}"), suppress(FileExistsError):
             directory.mkdir(parents=True)
-            return directory, True
+            return directory
         number += 1
 
 
 @contextmanager
-def locked(directory: Path, name: str) -> Iterator[None]:
+def locked(directory: Path, name: str = ".lock", flag: str = "run_dir") -> Iterator[None]:
     """flock, which the system releases when the process ends, however it ends."""
-    with explained(f"cannot write to the run directory {directory}"):
-        file = (directory / name).open("ab+")
+    path = directory / name
+    with explained(f"cannot write to the directory {directory}"):
+        file = path.open("ab+")
     with file:
         if sys.platform != "win32":
-            _take(file, directory)
-        yield
+            _take(file, path, flag)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if not path.stat().st_size:  # or it is somebody's file of that name
+                    path.unlink()
 
 
-def _take(file: BinaryIO, directory: Path) -> None:
-    with explained(f"cannot lock the run directory {directory}"):  # not every file system can
+def _take(file: BinaryIO, path: Path, flag: str) -> None:
+    with explained(f"cannot lock the directory {path.parent}"):  # not every file system can
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileError(
-                f"another process is using the run directory {directory}; wait for it to end or"
-                " give another --run_dir"
-            ) from None
+            # Who had it until now has removed it, and another may have made a new one.
+            is_ours = os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            is_ours = False
+    if not is_ours:
+        raise FileError(
+            f"another process is using the directory {path.parent}; wait for it to end or give"
+            f" another --{flag}"
+        )

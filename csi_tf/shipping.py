@@ -5,8 +5,11 @@ latents, the curves of its training and a card that says what it is and where it
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from csi_tf import checkpoints, checks, files, latents, loading, logs, provenance
 from csi_tf.figures import curves, layout
@@ -14,11 +17,15 @@ from csi_tf.loading import MODEL_FILE
 from csi_tf.modes import Export
 
 _FOLDERS = ("stage1", "stage2")
+_OF_A_RUN = ("config.json", "flagfile.txt", "checkpoints")
 
 
 def run(settings: Export, directory: Path) -> None:
     """--mode=export"""
-    for source, target in _stages(settings.model, directory).items():
+    stages = _stages(settings.model, directory)
+    for source, target in stages.items():  # all of them before anything is written
+        _check_target(source, target, directory)
+    for source, target in stages.items():
         with files.explained(f"cannot make the directory {target.parent}"):
             target.parent.mkdir(parents=True, exist_ok=True)
         weights, info = checkpoints.read(source)
@@ -29,6 +36,23 @@ def run(settings: Export, directory: Path) -> None:
         if names := latents.file_of(source):
             shutil.copyfile(names, target.parent / latents.FILE)
         _curves(source.parent, target.parent, info)
+
+
+def _check_target(source: Path, target: Path, directory: Path) -> None:
+    """Only an earlier export is written over."""
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target} is the model that is exported; give another --output")
+    held = {place / name for place in (directory, target.parent) for name in _OF_A_RUN}
+    if there := [str(path) for path in sorted(held) if path.exists()]:
+        raise ValueError(f"{there[0]} is of a training run; give an --output outside of it")
+    if target.exists() and not _is_export(target):
+        raise ValueError(f"{target} is no earlier export; give another --output, or move it away")
+
+
+def _is_export(path: Path) -> bool:
+    with suppress(checkpoints.CheckpointError):
+        return any(array.dtype == np.float16 for array in checkpoints.read(path)[0].values())
+    return False
 
 
 def _curves(source: Path, target: Path, info: dict[str, Any]) -> None:

@@ -132,16 +132,8 @@ def _placed(name: str, value: Any) -> Any:
     if name == "dataset" and (kind := re.match("npz:|images:", value)):
         return kind[0] + checks.absolute(value.removeprefix(kind[0]))
     if name == "mask":
-        return ",".join(_placed_mask(entry.strip()) for entry in value.split(","))
+        return checks.absolute_masks(value)
     return value
-
-
-def _placed_mask(entry: str) -> str:
-    if not entry.startswith("file:"):
-        return entry
-    # A weight behind the name passes for its end.
-    placed = "file:" + checks.absolute(entry.removeprefix("file:"))
-    return entry if "," in placed else placed  # which would split it
 
 
 def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:

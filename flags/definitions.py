@@ -179,7 +179,7 @@ COMMAND = {
     "output": "Directory to write to. By default a new one under inpainted/. Started again with the"
     " same directory, a command that was stopped goes on: what is there, made with the same"
     " settings, is left as it is. --run_dir says the same.",
-    "overwrite": "Replace files that were made with other settings.",
+    "overwrite": "Replace all that was made of a picture with other settings.",
     "repeat": "A PNG made by one of these modes, to make again. It comes out the same bit for bit"
     " on the same machine with the same versions; a model, picture or mask that has changed is an"
     " error. If they have moved, --model, --input and --mask say where to.",
@@ -194,7 +194,8 @@ PICTURE = {
     " largest square in the middle; all of it, squeezed to a square; or a box in pixels of the"
     " picture. It is then resized with antialiasing.",
     "paste_back": "Write pictures at their own size with the hole filled. All other pixels are left"
-    " as they are; the filling has the model's few pixels, enlarged.",
+    " as they are, in 8-bit RGB: transparency is laid over white. The filling has the model's few"
+    " pixels, enlarged.",
 }
 
 HOLE = {

@@ -12,7 +12,7 @@ from PIL import Image
 
 import csi_tf
 import run
-from csi_tf import checkpoints, loading
+from csi_tf import checkpoints, latents, loading
 from csi_tf import model as models
 from csi_tf.data import image_files
 
@@ -54,8 +54,8 @@ def place(tmp_path, trained, monkeypatch):
 
     def load_once(where):
         path = loading.find(where)
-        names = path.parent / "latents.json"
-        read = names.read_bytes() if names.exists() else b""
+        names = latents.file_of(path)
+        read = names.read_bytes() if names else b""
         return loaded(path.read_bytes(), read, path)
 
     monkeypatch.setattr(loading, "load", load_once)

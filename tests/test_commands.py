@@ -1,5 +1,6 @@
 """Inpainting from the command line: what comes out, what it tells of itself, how it goes wrong."""
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -27,8 +28,8 @@ from commanding import (
 
 import csi_tf
 import run
-from csi_tf import files, masks
-from csi_tf.commands import output, traversal
+from csi_tf import files, masks, runs
+from csi_tf.commands import Command, output, traversal
 from csi_tf.latents import Latent
 
 
@@ -76,6 +77,7 @@ def test_every_file_says_how_it_was_made(tmp_path):
             ],
             ["face-001", "face-grid"],
         ),
+        ("inpaint", ["--mask=file:h.png:0.5,eyes", "--num_samples=1"], ["face-000"]),
         ("traverse", ["--latents=2,0", "--values=-2,2"], ["face-latent_0-1", "face-grid"]),
         ("traverse", ["--mask=eyes", "--values=-1:1:2"], ["face-latent_3-0"]),
         ("reconstruct", ["--num_samples=2", "--z=mean"], ["face-001"]),
@@ -84,6 +86,7 @@ def test_every_file_says_how_it_was_made(tmp_path):
 )
 def test_a_file_can_be_made_again_from_itself(mode, arguments, again, tmp_path, monkeypatch):
     """To the byte, and from another directory: every path in it holds everywhere."""
+    mask_file("h.png", 24, 24, (5, 12, 5, 12))
     given = [] if mode == "sample" else ["--input=face.png"]
     assert main(*given, *arguments, "--output=out", mode=mode) == 0
     Path("elsewhere").mkdir()
@@ -192,6 +195,24 @@ def test_nothing_is_written_over_unasked(capsys):
     assert Path("face-000.png").read_bytes() == Path("face.png").read_bytes()
 
 
+def test_what_is_replaced_leaves_no_file_of_before():
+    picture("other.png", 24, 24, seed=1)
+    call = ("--input=face.png,other.png", "--mask=eyes", "--output=out", "--overwrite")
+    assert main(*call, "--num_samples=3") == 0
+    shutil.copy("face.png", "out/face-001.png")  # by now another picture, of which nothing is known
+    assert main("--input=face.png", *call[1:], "--seed=1", "--num_samples=1") == 0
+    kept = ["000.png", "001.png", "002.png", "grid.png", "uncertainty.png"]
+    of_face = ["face-000.png", "face-001.png", "face-grid.png"]
+    assert names("out") == [*of_face, *(f"other-{each}" for each in kept), "results.jsonl"]
+    assert main("--input=face.png", *call[1:], "--seed=1", "--num_samples=2") == 0
+    assert pixels("out/face-001.png").shape == (SIZE, SIZE, 3)
+    assert [line["file"] for line in results("out")[-2:]] == ["face-000.png", "face-001.png"]
+    for count in (2, 1):
+        sample = (f"--num_samples={count}", "--output=sampled", "--overwrite")
+        assert main(*sample, mode="sample") == 0
+    assert names("sampled") == ["results.jsonl", "sample-000.png", "sample-grid.png"]
+
+
 def test_results_of_others_are_not_touched(capsys):
     for foreign in ("[1]\n", "notes", '{"input": 3}\nnotes\n'):
         Path("out").mkdir(exist_ok=True)
@@ -202,6 +223,41 @@ def test_results_of_others_are_not_touched(capsys):
     Path("out/results.jsonl").write_text('{"input": "a"}\n{"input": "b", "fi')  # killed meanwhile
     assert main("--input=face.png", "--mask=none", "--num_samples=1", "--output=out") == 0
     assert [line["input"][-8:] for line in results("out")] == ["a", "face.png"]
+
+
+def test_what_is_refused_leaves_the_results_of_before(capsys):
+    for name in ("a", "b"):
+        picture(f"photos/{name}.png", 20, 20)
+    call = ("--input=photos", "--mask=eyes", "--num_samples=1", "--output=out")
+    assert main(*call) == 0
+    before = Path("out/results.jsonl").read_bytes()
+    assert main(*call, "--seed=1") == 1
+    assert "there already, made with seed=0 rather than 1" in capsys.readouterr().err
+    whole = Path("photos/a.png").read_bytes()
+    Path("photos/a.png").write_bytes(whole[:100])
+    assert main(*call) == 1
+    assert Path("out/results.jsonl").read_bytes() == before
+    Path("photos/a.png").write_bytes(whole)
+    assert main(*call, "--seed=1", "--overwrite") == 0
+    assert len(results("out")) == 2
+    assert results("out")[0]["key"] != json.loads(before.splitlines()[0])["key"]
+
+
+def test_results_are_written_anew_once_and_not_with_every_picture(monkeypatch):
+    for i in range(4):
+        picture(f"photos/{i}.png", 16, 16, seed=i)
+    call = ("--input=photos", "--mask=eyes", "--num_samples=2", "--output=out")
+    assert main(*call) == 0
+    written, write = [], files.write
+    monkeypatch.setattr(files, "write", lambda path, c: (written.append(path.name), write(path, c)))
+    assert main(*call, "--seed=1", "--overwrite") == 0
+    assert written.count("results.jsonl") == 1
+    assert len(results("out")) == 8
+    # Killed before that: what was told of each last counts.
+    once = Path("out/results.jsonl").read_text()
+    Path("out/results.jsonl").write_text(once.replace('"key": ', '"key": 1') + once)
+    assert main(*call, "--seed=1") == 0
+    assert Path("out/results.jsonl").read_text() == once
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -270,6 +326,43 @@ def test_masks_from_a_folder_go_by_name(capsys):
     Path("holes/c.png").rename("holes/c.gif")  # neither is called as the picture is
     assert main("--input=photos/c.png", "--mask=holes", "--num_samples=1", "--output=d") == 2
     assert "several masks" in complaint(capsys)
+
+
+def test_masks_are_no_pictures(capsys):
+    for name in ("a", "sub/b"):
+        picture(f"album/{name}.png", 16, 16)
+        mask_file(f"album/masks/{name}.png", 16, 16, (2, 5, 3, 9))
+    mask_file("album/hole.png", 16, 16, (2, 5, 3, 9))
+    given = ("--input=album", "--num_samples=1")
+    for mask, others in (
+        ("album/masks", {"hole"}),
+        ("album/hole.png", {"masks/a", "masks/sub/b"}),
+        ("file:album/hole.png:0.5,eyes", {"masks/a", "masks/sub/b"}),
+    ):
+        out = f"out-{len(others)}-{mask[:5]}"
+        # There is no mask for hole.png in the folder.
+        assert main(*given, f"--mask={mask}", f"--output={out}") == (mask == "album/masks")
+        told = {str(Path(line["input"]).with_suffix("")) for line in results(out)}
+        assert told == {str(Path("album", each).absolute()) for each in {"a", "sub/b"} | others}
+    # A folder of pictures within that of the masks is all there is to fill.
+    picture("album/a/x.png", 16, 16)
+    mask_file("album/x.png", 16, 16, (2, 5, 3, 9))
+    call = ("--input=album/a", "--mask=album", "--num_samples=1")
+    assert main(*call, "--output=inside") == 0
+    capsys.readouterr()
+    for input_, mask, said in (
+        ("album", "album", "album is the input and the masks; give these a folder"),
+        ("album/a.png", "album/a.png", "a.png is the picture and its mask"),
+        ("album/a.png", "album", "a.png is the picture and its mask"),
+        ("album/masks", "album/masks", "is the input and the masks"),
+    ):
+        assert main(f"--input={input_}", f"--mask={mask}", "--output=new") == 2
+        assert said in complaint(capsys)
+    shutil.rmtree("album/a")
+    for name in ("a.png", "sub/b.png", "hole.png", "x.png"):
+        Path("album", name).unlink()
+    assert main("--input=album", "--mask=album/masks", "--output=new") == 2
+    assert "album holds nothing but masks and results" in complaint(capsys)
 
 
 def test_a_random_mask_depends_on_seed_and_picture_alone():
@@ -362,6 +455,20 @@ def test_latents_go_by_name(capsys):
     assert "the latents.json" in complaint(capsys)
 
 
+def test_names_of_an_evaluation_are_recorded_too(capsys):
+    Path("trained/evaluation").mkdir()
+    names = Path("trained/evaluation/latents.json")
+    entry = {"name": "smile", "dimension": 2, "interval": [-1, 1], "rank": 1}
+    names.write_text(json.dumps([entry]))
+    call = ("--input=face.png", "--mask=eyes", "--num_samples=1", "--latents=smile=1")
+    assert main(*call, "--output=out") == 0
+    names.write_text(json.dumps([entry | {"dimension": 3}]))
+    assert main(*call, "--output=out") == 2
+    assert "made from another latents.json" in complaint(capsys)
+    assert repeat("out/face-000.png") == 1
+    assert "the latents.json (of " in complaint(capsys)
+
+
 def test_models_without_latents_or_reverse_net(capsys):
     export(Path("first"), "stage1")
     call = ("--input=face.png", "--mask=eyes", "--num_samples=1")
@@ -425,6 +532,54 @@ def test_an_output_that_cannot_be_is_a_failure(capsys):
     picture("photos/a.png", 16, 16)
     assert main("--input=photos", "--mask=eyes", "--output=photos") == 2
     assert "the input and the output" in complaint(capsys)
+
+
+def test_an_output_in_use_is_refused(capsys):
+    call = ("--input=face.png", "--mask=eyes", "--num_samples=1", "--output=out")
+    Path("out").mkdir()
+    with runs.locked(Path("out")):
+        assert main(*call) == 1
+        assert "another process is using the directory out" in complaint(capsys)
+    assert main(*call) == 0
+    assert ".lock" not in names("out")
+
+
+def test_a_lock_that_its_owner_has_removed_holds_nothing(monkeypatch):
+    """Opened before that and taken after it, while a third process has made another."""
+    flock = fcntl.flock
+
+    def late(file, how):
+        Path(".lock").unlink()
+        Path(".lock").touch()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(files.FileError, match="another process"), runs.locked(Path()):
+        pass
+
+
+def test_commands_of_one_second_have_a_directory_each():
+    command = Command("sample", model="trained")
+    made = {command.default_output() for _ in range(3)}
+    assert len(made) == 3
+    assert all(path.is_dir() for path in made)
+    assert main("--values=1", mode="sample") == 2
+    assert main("--latents=9=4", mode="sample") == 2
+    assert {*Path("inpainted").iterdir()} == made, "one that nothing came into goes again"
+
+
+@pytest.mark.parametrize("letters", [240, 251])  # the file's name, and that while it is written
+def test_a_long_name_does_not_keep_the_others(letters, capsys):
+    long = f"{'m' * letters}.png"
+    for name in ("a.png", long, "z.png"):
+        picture(f"photos/{name}", 16, 16)
+    call = ("--input=photos", "--latents=1", "--values=0,1", "--output=out")
+    assert main(*call, mode="traverse") == 1
+    err = capsys.readouterr().err
+    assert "so rename the picture: File name too long" in err
+    assert err.splitlines()[-1] == "run.py: 1 of 3 pictures failed, as said above"
+    told = {Path(line["input"]).name: "error" in line for line in results("out")}
+    assert told == {"a.png": False, long: True, "z.png": False}
 
 
 def test_results_are_no_inputs():

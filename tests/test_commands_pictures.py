@@ -1,5 +1,7 @@
 """Pictures and masks of any size: what the model is shown, and what is pasted back."""
 
+import struct
+import zlib
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -15,6 +17,7 @@ from commanding import (
     repeat,
     results,
     shown,
+    texts,
     trained,  # noqa: F401
 )
 from hypothesis import given
@@ -89,6 +92,51 @@ def test_grey_transparent_deep_and_turned_pictures():
         np.testing.assert_array_equal(pasted[top], whole[top])
 
 
+def test_what_8_bit_rgb_cannot_hold_is_said_and_the_profile_kept(capsys):
+    picture("rgb.png", 20, 30)
+    rgb, grey = (bytes(16) + space + bytes(20) for space in (b"RGB ", b"GRAY"))
+    with Image.open("rgb.png") as image:
+        image.save("photo.jpg", icc_profile=rgb)
+        image.convert("RGBA").save("opaque.png", icc_profile=rgb)
+        image.putalpha(128)
+        image.save("logo.png", icc_profile=rgb)
+        image.convert("L").save("grey.png", icc_profile=grey)
+    deep = np.full((20, 30), 30_000, np.uint16)
+    Image.fromarray(deep).save("deep.png")
+    Path("colours.png").write_bytes(deep_png(np.stack([deep] * 3, axis=-1)))
+    files = ["photo.jpg", "opaque.png", "logo.png", "grey.png", "deep.png", "colours.png"]
+    call = (f"--input={','.join(files)}", "--mask=mouth", "--num_samples=1")
+    assert main(*call, "--output=small") == 0
+    assert "8-bit" not in capsys.readouterr().err
+    assert main(*call, "--paste_back", "--output=out") == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "8-bit" in line]
+    said = [note.rpartition("/")[2] for note in notes]
+    assert said == [
+        "logo.png: written as 8-bit RGB, so transparency is laid over white",
+        "grey.png: written as 8-bit RGB, so a colour profile of other colours is left out",
+        "deep.png: written as 8-bit RGB, so 16 bits become 8",
+        "colours.png: written as 8-bit RGB, so 16 bits become 8",
+    ]
+    profiles = [texts(f"out/{Path(file).stem}-000.png").get("icc_profile") for file in files]
+    assert profiles == [rgb, rgb, rgb, None, None, None]
+    before = Path("out/photo-000.png").read_bytes()
+    assert repeat("out/photo-000.png", "--output=again") == 0
+    assert Path("again/photo-000.png").read_bytes() == before
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """Of 16-bit colours, which Pillow does not write."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
 def test_crops(capsys):
     whole = picture("photo.png", 40, 60)
     squares = {
@@ -158,6 +206,27 @@ def test_a_mask_file_lies_over_the_picture_or_over_the_crop():
     ]
 
 
+@pytest.mark.parametrize(
+    ("columns", "crop", "said"),
+    [
+        ((5, 15), "center", "50% of the mask's hole lies outside the part that the model is shown"),
+        ((9, 50), "center", "2% of the mask's hole lies outside"),
+        ((0, 11), "center", "91% of the mask's hole lies outside"),
+        ((0, 10), "center", "the mask's hole lies outside the part that the model is shown, so"),
+        ((0, 0), "center", "the mask is empty, so what comes out is what went in"),
+        ((10, 50), "center", None),
+        ((0, 11), "0,0,40,40", None),
+        ((0, 60), "none", None),
+    ],
+)
+def test_what_of_a_hole_is_not_filled_is_said(columns, crop, said):
+    mask_file("hole.png", 40, 60, (10, 20, *columns))
+    notes: list[str] = []
+    understood("hole.png", crop, 40, 60, notes)
+    assert len(notes) == (said is not None)
+    assert all(note.startswith(said) for note in notes)
+
+
 @given(
     st.tuples(st.integers(1, 50), st.integers(1, 50)),
     st.integers(2, 40),
@@ -189,6 +258,21 @@ def test_several_pictures_of_one_name(capsys):
     assert "the same files" in complaint(capsys)
     picture("a,b.png", 20, 20)
     assert main("--input=a,b.png", "--mask=none", *ONE) == 0, "a name may have a comma"
+
+
+def test_names_may_be_longer_together_than_any_file_is_called(capsys):
+    files = [f"{'n' * 90}{i}.png" for i in range(3)]
+    for file in files:
+        picture(file, 16, 16)
+    assert main(f"--input={','.join(files)}", "--mask=none", *ONE) == 0
+    assert len(results("out")) == 3
+    mask_file("hole.png", 16, 16, (2, 5, 3, 9))
+    call = (f"--input={files[0]}", "--num_samples=1", "--output=new")
+    assert main(*call, f"--mask=file:hole.png:0.{'5' * 300},eyes") == 0
+    assert main(*call, f"--mask={'m' * 300}") == 2
+    assert "Unknown mask" in complaint(capsys)
+    assert main(f"--input={'n' * 300}", "--mask=none", "--output=no") == 2
+    assert "File name too long" in complaint(capsys)
 
 
 @pytest.mark.parametrize("size", [16, 32, 256])

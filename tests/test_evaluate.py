@@ -168,9 +168,11 @@ def test_mistakes_are_one_sentence(model, arguments, said, capsys):
 
 def test_a_directory_in_use_is_refused(model, capsys):
     (model / "evaluation").mkdir()
-    with runs.locked(model / "evaluation", ".lock"):
+    with runs.locked(model / "evaluation"):
         assert evaluate(model, "--parts=likelihood") == 1
-    assert "another process is using" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "another process is using" in said
+    assert said.endswith("give another --output\n")
 
 
 def test_settings_that_cannot_be_are_refused():

@@ -313,6 +313,24 @@ def test_listing_is_sorted_recursive_and_skips_what_is_hidden(tmp_path):
         image_files.list_images(tmp_path / "absent")
 
 
+def test_what_this_program_has_written_is_left_out(tmp_path, caplog):
+    for name in ("a.png", "sub/b.png", "filled/c.png", "filled/more/d.png", "run/panels/e.png"):
+        save(tmp_path, name, ramp())
+    for name in ("filled/results.jsonl", "run/config.json", "sub/config.json"):
+        (tmp_path / name).write_text("")
+
+    def listed(folder):
+        return [p.relative_to(folder).as_posix() for p in image_files.list_images(folder)]
+
+    assert listed(tmp_path) == ["a.png", "run/panels/e.png", "sub/b.png"]
+    caplog.clear()
+    (tmp_path / "run/flagfile.txt").write_text("")
+    for _ in range(2):
+        assert listed(tmp_path) == ["a.png", "sub/b.png"]
+    assert caplog.text.count(f"written: {tmp_path / 'filled'}, {tmp_path / 'run'}") == 1
+    assert listed(tmp_path / "filled") == ["c.png", "more/d.png"], "which was asked for by name"
+
+
 def test_broken_files_are_counted_named_and_skipped(tmp_path, caplog):
     paths = [save(tmp_path, f"{n}.png", np.full((8, 8, 3), n, np.uint8)) for n in range(4)]
     paths[1].write_bytes(b"broken")

@@ -66,6 +66,40 @@ def test_an_exported_model_names_no_place_of_this_machine(tmp_path, monkeypatch)
     assert said.loop.warm_start == "before"
 
 
+def contents(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("run", "is the model that is exported"),
+        ("other", "is no earlier export"),
+        ("begun", "config.json is of a training run; give an --output outside of it"),
+        ("left", "checkpoints is of a training run"),
+    ],
+)
+def test_an_export_replaces_nothing_but_an_earlier_export(trained, target, said, capsys):
+    """Stage one has nothing against it in `other` and `left`, and is not written all the same."""
+    for name in ("other", "begun", "left"):
+        (trained.parent / name / "stage2").mkdir(parents=True)
+    export(trained.parent / "other" / "stage2" / loading.MODEL_FILE)
+    (trained.parent / "begun" / "config.json").write_text("{}")
+    (trained.parent / "left" / "stage2" / "checkpoints").mkdir()
+    before = contents(trained.parent)
+    output = f"--output={trained.parent / target}"
+    assert run.main(["run.py", "--mode=export", f"--model={trained}", output]) == 2
+    assert said in capsys.readouterr().err
+    assert contents(trained.parent) == before
+
+
+def test_an_earlier_export_is_replaced(trained, tmp_path):
+    small = exported(trained, tmp_path / "small")
+    before = contents(small)
+    assert contents(exported(trained, small)) == before
+    assert run.main(["run.py", "--mode=export", f"--model={small}", f"--output={small}"]) == 2
+
+
 def test_a_damaged_copy_is_refused(trained, tmp_path):
     file = exported(trained, tmp_path / "small") / "stage2" / loading.MODEL_FILE
     content = bytearray(file.read_bytes())

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 import tiny
@@ -199,6 +200,28 @@ def test_a_slider_reaches_as_far_as_its_latent_is_of_use_and_stands(engine, tmp_
         slider = actions._slider(0, result, {})
         assert (slider.minimum, slider.maximum) == ends
         assert slider.value == latents.get(0, inferred)
+
+
+def test_a_click_that_fails_stops_no_drawing(engine, tmp_path):
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    (name,) = engine.names
+    actions.first(name, person)
+    drawing = actions.desks.begin("a")
+    (tmp_path / "none.png").write_text("no picture")
+    wrong = str(tmp_path / "none.png")
+    for click in (
+        lambda: actions.used(None, 1, 0, 0, person),
+        lambda: actions.used(wrong, 1, 0, 0, person),
+        lambda: actions.loaded(wrong, person),
+        lambda: actions.swept(None, person),
+    ):
+        with pytest.raises((ValueError, gr.Error)):
+            click()
+        actions.desks.check("a", drawing.turn)
+    Image.fromarray(FACE).save(wrong)
+    actions.used(wrong, 1, 0, 0, person)
+    with pytest.raises(Superseded):
+        actions.desks.check("a", drawing.turn)
 
 
 def test_what_cannot_be_shown_puts_no_slider_anywhere(engine, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from csi_tf.commands.sources import Source, cut
 from csi_tf.masks.files import FORMATS
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_EMPTY = "the mask is empty, so what comes out is what went in"
 
 Note = Callable[[str], None]
 
@@ -33,6 +34,14 @@ class Holes:
     file: Path | None = None
     folder: Path | None = None
     last: dict[Path, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def places(self) -> list[Path]:
+        """The files, or the folder."""
+        if self.law is not None:
+            parts = masks.parse(self.law).components
+            return [Path(part.path) for part in parts if part.path is not None]
+        return [path for path in (self.file, self.folder) if path is not None]
 
     def name(self, source: Source) -> str:
         """What --mask calls a picture's mask from any directory."""
@@ -52,7 +61,10 @@ class Holes:
         draw = masks.sampler(
             str(self.law), self.size, self.command.seed, self.command.mask_convention
         )
-        return draw(np.array([example]))[0], None
+        context_mask = draw(np.array([example]))[0]
+        if context_mask.all():
+            note(_EMPTY)
+        return context_mask, None
 
     def _in_region(
         self, source: Source, shape: tuple[int, int], region: Box, note: Note
@@ -63,18 +75,25 @@ class Holes:
         if path not in self.last:  # one mask often serves many pictures
             self.last.clear()
             self.last[path] = _read(path, self.command.mask_convention)
-        hole = self.last[path]
-        if not _alike(hole.shape, shape):
-            if _alike(hole.shape, (region[3], region[2])):
-                return _stretched(hole, (region[3], region[2]))
-            note(
-                f"the mask {path.name} is {hole.shape[1]}x{hole.shape[0]} and the picture"
-                f" {shape[1]}x{shape[0]}: it is stretched over the picture"
-            )
-        return cut(_stretched(hole, shape), region)
+        whole, shown = self.last[path], (region[3], region[2])
+        if not _alike(whole.shape, shape) and _alike(whole.shape, shown):
+            whole = inside = _stretched(whole, shown)
+        else:
+            if not _alike(whole.shape, shape):
+                note(
+                    f"the mask {path.name} is {whole.shape[1]}x{whole.shape[0]} and the picture"
+                    f" {shape[1]}x{shape[0]}: it is stretched over the picture"
+                )
+            whole = _stretched(whole, shape)
+            inside = cut(whole, region)
+        _tell_outside(whole, inside, note)
+        return inside
 
     def _file(self, source: Source) -> Path | None:
-        return self.file if self.folder is None else _matching(self.folder, source)
+        path = self.file if self.folder is None else _matching(self.folder, source)
+        if path and source.pixels is None and path.resolve() == Path(source.where).resolve():
+            raise ValueError(f"{path} is the picture and its mask; give --mask another file")
+        return path
 
 
 def understood(command: Command, size: int) -> Holes | None:
@@ -82,21 +101,21 @@ def understood(command: Command, size: int) -> Holes | None:
     if not command.mask:
         return None
     named = checks.path(command.mask.removeprefix("file:"))
-    if command.mask.startswith("file:") and named.is_file():  # whose name may hold , and :
+    if command.mask.startswith("file:") and os.path.isfile(named):  # whose name may hold , and :
         return Holes(command, size, file=Path(os.path.abspath(named)))
     try:
         parts = masks.parse(command.mask).components
     except ValueError as error:
         path = checks.path(command.mask)
-        if path.is_dir():
+        if os.path.isdir(path):
             return Holes(command, size, folder=Path(os.path.abspath(path)))
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ValueError(f"{error} There is no such file or folder either.") from None
         return Holes(command, size, file=Path(os.path.abspath(path)))
     if len(parts) == 1 and parts[0].path is not None:
         return Holes(command, size, file=Path(os.path.abspath(parts[0].path)))
     masks.sampler(command.mask, size, 0, command.mask_convention)  # reads the files it names
-    return Holes(command, size, law=command.mask)
+    return Holes(command, size, law=checks.absolute_masks(command.mask))
 
 
 def _matching(folder: Path, source: Source) -> Path:
@@ -136,6 +155,20 @@ def _stretched(hole: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         return hole
     resized = Image.fromarray(hole.astype(np.uint8)).resize(shape[::-1], Image.Resampling.NEAREST)
     return np.asarray(resized) == 1
+
+
+def _tell_outside(whole: np.ndarray, inside: np.ndarray, note: Note) -> None:
+    """What of a hole is not filled."""
+    count, filled = int(whole.sum()), int(inside.sum())
+    outside = "outside the part that the model is shown"
+    other = "--crop=LEFT,TOP,WIDTH,HEIGHT shows it another"
+    if not count:
+        note(_EMPTY)
+    elif not filled:
+        note(f"the mask's hole lies {outside}, so what comes out is what went in; {other}")
+    elif filled < count:
+        percent = min(99, max(1, round(100 - 100 * filled / count)))
+        note(f"{percent}% of the mask's hole lies {outside} and stays as it is; {other}")
 
 
 def _touched(hole: np.ndarray, size: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from csi_tf import checks, drawing, files, latents, loading
 from csi_tf.commands import holes, sources
-from csi_tf.commands.output import Output, Record
+from csi_tf.commands.output import Output, Record, read_record
 from csi_tf.commands.settings import Box, Command
 from csi_tf.commands.sources import Source
 from csi_tf.data import image_files
@@ -65,8 +65,8 @@ class Job:
         self._model_file = Path(os.path.abspath(file))
         self._inputs: set[Path] = set()  # which are never written over
         self._sums = {"model": files.digest(self._model_file)}
-        names = self._model_file.parent / latents.FILE
-        if names.exists() and (command.latents or command.mode == "traverse"):
+        names = latents.file_of(self._model_file)
+        if names and (command.latents or command.mode == "traverse"):
             self._sums[latents.FILE] = files.digest(names)
         if command.paste_back:
             size = self.model.size
@@ -81,7 +81,8 @@ class Job:
         size = self.model.size
         if self.command.mode == "sample":
             return [Source(PurePath("sample"), "sample", np.zeros((size, size, 3), np.uint8))]
-        found = sources.listed(self.command, size, self.output.directory)
+        masks = self._holes.places if self._holes else ()
+        found = sources.listed(self.command, size, self.output.directory, masks)
         self._inputs = {Path(each.where).resolve() for each in found}
         return found
 
@@ -99,14 +100,15 @@ class Job:
         shown = sources.cut(pixels, region)
         if region[2] != region[3]:
             self.note(f"{source.where}: {region[2]}x{region[3]} pixels squeezed to {size}x{size}")
+        is_file = source.pixels is None
+        if command.paste_back and is_file and (lost := image_files.losses(source.where)):
+            self.note(f"{source.where}: written as 8-bit RGB, so {', '.join(lost)}")
         image = image_files.resize_antialiased(shown, size)
         context_mask, name = None, ""
         if self._holes is not None:
             name = self._holes.name(source)
             context_mask, finer = self._holes.of(source, shape, region, image, self._noting(source))
             sums["mask"] = sources.digest(context_mask, finer)
-            if context_mask.all():
-                self.note(f"{source.where}: the mask is empty, so what comes out is what went in")
         settings = self._settings(input=source.where, mask=name, sums=sums)
         return Picture(source, shape, region, image, context_mask, settings)
 
@@ -119,7 +121,10 @@ class Job:
     def write(self, made: Made, path: Path | None = None) -> Path:
         path = path or self.place(made.picture, made.file)
         settings = made.picture.settings | {"file": made.file}
-        self.output.write(path, self.pixels(made), settings, made.result)
+        source, profile = made.picture.source, None
+        if self._is_pasted(made) and source.pixels is None:
+            profile = image_files.rgb_profile(source.where)
+        self.output.write(path, self.pixels(made), settings, made.result, profile)
         return path
 
     def tell(self, made: Made) -> None:
@@ -129,21 +134,37 @@ class Job:
             {"input": source.where, **line, "file": str(source.name) + f"-{line['file']}.png"}
             for line in made.lines or []
         ]
+        if self.command.overwrite:
+            self._remove_others(made.picture)
         self.output.tell(source.where, lines)
+
+    def _remove_others(self, picture: Picture) -> None:
+        """What the picture's results of before have beside the new ones."""
+        name, settings = str(picture.source.name), picture.settings
+        for file in {*self.output.told(picture.source.where), f"{name}-uncertainty.png"}:
+            path = self.output.directory / file
+            found = (read_record(path) or {}).get("settings")
+            is_its = isinstance(found, dict) and found.get("input") == settings["input"]
+            new = settings | {"file": file.removeprefix(f"{name}-").removesuffix(".png")}
+            if is_its and found != new and path.resolve() not in self._inputs:
+                path.unlink()
 
     def pixels(self, made: Made) -> np.ndarray:
         """Pasted back into the picture where that is wanted."""
         picture, mask = made.picture, made.picture.context_mask
-        if made.is_sheet or not self.command.paste_back or self._holes is None or mask is None:
+        if not self._is_pasted(made) or self._holes is None or mask is None:
             return made.pixels
         _, hole = self._holes.of(
             picture.source, picture.shape, picture.region, picture.image, lambda _: None
         )
         return holes.paste(picture.source.read(), picture.region, made.pixels, mask, hole)
 
+    def _is_pasted(self, made: Made) -> bool:
+        return self.command.paste_back and not made.is_sheet
+
     def seems_done(self, source: Source) -> bool:
         """By the name of its last file alone."""
-        return not self.command.overwrite and self.grid(source).exists()
+        return not self.command.overwrite and os.path.exists(self.grid(source))
 
     def is_done(self, picture: Picture, planned: list[str]) -> bool:
         wanted = {self.place(picture, file): picture.settings | {"file": file} for file in planned}

@@ -9,9 +9,10 @@ import io
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,7 +21,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import csi_tf
-from csi_tf import checks, files
+from csi_tf import checks, files, runs
 
 RESULTS = "results.jsonl"
 RECORD = "csi-tf"
@@ -30,16 +31,19 @@ Record = dict[str, Any]
 
 
 @contextmanager
-def open_directory(asked: str | None, default: Path) -> Iterator[Path]:
-    """The directory to write to; a new one that nothing came into goes again."""
-    directory = checks.path(asked) if asked else default
-    is_new = not directory.exists()
+def open_directory(asked: str | None, default: Callable[[], Path]) -> Iterator[Path]:
+    """The directory to write to, ours alone until the block ends; a new one that nothing came into
+    goes again."""
+    directory = checks.path(asked) if asked else default()
     with files.explained(f"cannot make the output directory {directory}"):
+        is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
+        is_new |= asked is None and not any(directory.iterdir())  # some defaults are made already
     if not os.access(directory, os.W_OK | os.X_OK):
         raise files.FileError(f"cannot write to the output directory {directory}: no permission")
     try:
-        yield directory
+        with runs.locked(directory, flag="output"):
+            yield directory
     finally:
         if is_new:
             with suppress(OSError):  # which it is if there is anything in it
@@ -52,15 +56,18 @@ class Output:
     def __init__(self, directory: Path, overwrite: bool) -> None:
         self.directory, self._overwrite = directory, overwrite
         self._results = directory / RESULTS
-        self._known = {line.get("input") for line in self._lines()}
-        self._trim()
+        self._files: dict[Any, set[str]] = {}  # that results tell of, by input; of errors none
+        self._last: Any = None  # the input that was told of last
+        self.settle()
 
     def place(self, name: PurePath, file: str) -> Path:
         return self.directory / name.parent / f"{name.name}-{file}.png"
 
     def is_done(self, wanted: Mapping[Path, Record]) -> bool:
         """Whether all these files are there, made with these settings; ValueError if one is there
-        that was not."""
+        that was not, FileError if one cannot be called so."""
+        for path in wanted:
+            self._check_name(path)
         there = [path for path in wanted if path.exists()]
         for path in there:
             found = (read_record(path) or {}).get("settings")
@@ -73,23 +80,55 @@ class Output:
                 return False
         return len(there) == len(wanted)
 
-    def write(self, path: Path, pixels: np.ndarray, settings: Record, result: Record) -> None:
-        content = io.BytesIO()
-        Image.fromarray(pixels).save(content, "PNG", pnginfo=_texts(settings, result))
+    def _check_name(self, path: Path) -> None:
+        """Before anything is drawn; while it is written a file has a longer name."""
+        problem = f"cannot write {path}, so rename the picture"
+        with files.explained(problem), suppress(FileNotFoundError):
+            os.lstat(self.directory / (path.name + files.PARTIAL))
+
+    def write(
+        self,
+        path: Path,
+        pixels: np.ndarray,
+        settings: Record,
+        result: Record,
+        profile: bytes | None = None,
+    ) -> None:
+        content, said = io.BytesIO(), _texts(settings, result)
+        Image.fromarray(pixels).save(content, "PNG", pnginfo=said, icc_profile=profile)
         with files.explained(f"cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, content.getvalue())
 
     def tell(self, name: str, lines: list[Record]) -> None:
-        """Lines of results.jsonl on one input, in place of those that it had."""
-        new = [json.dumps(line, allow_nan=False) + "\n" for line in lines]
-        if name not in self._known:
-            self._known.add(name)
-            with files.explained(f"cannot write {self._results}"), self._results.open("a") as file:
-                file.write("".join(new))
-            return
-        old = [json.dumps(line) + "\n" for line in self._lines() if line.get("input") != name]
-        files.write(self._results, "".join([*old, *new]).encode())
+        """Lines of results.jsonl on one input; those that it had go when they are settled."""
+        if name == self._last:  # or both would pass for one telling
+            old = [line for line in self._lines() if line["input"] != name]
+            files.write(self._results, _jsonl([*old, *lines]))
+        else:
+            with files.explained(f"cannot write {self._results}"), self._results.open("ab") as file:
+                file.write(_jsonl(lines))
+        self._last, self._files[name] = name, _files(lines)
+
+    def told(self, name: str) -> set[str]:
+        """The files that results tell of one input."""
+        return self._files.get(name, set())
+
+    def tell_error(self, name: str, said: str) -> None:
+        """Unless there are results: these are of the files, which are left as they are."""
+        if not self.told(name):
+            self.tell(name, [{"input": name, "error": said}])
+
+    def settle(self) -> None:
+        """Keeps what was told of each input last; once for all, as it writes the whole file."""
+        found = self._lines()
+        tellings = [[*lines] for _, lines in groupby(found, lambda line: line["input"])]
+        newest = {lines[0]["input"]: lines for lines in tellings}
+        kept = [each for each in tellings if newest[each[0]["input"]] is each]
+        if len(kept) < len(tellings) or self._whole_lines()[1]:
+            files.write(self._results, _jsonl([line for lines in kept for line in lines]))
+        self._files = {name: _files(lines) for name, lines in newest.items()}
+        self._last = kept[-1][0]["input"] if kept else None
 
     def _whole_lines(self) -> tuple[list[bytes], bytes]:
         """And the part of a line that a killed process left behind."""
@@ -106,14 +145,17 @@ class Output:
         except ValueError:
             found = [None]
         ours = rest[: len(_START)] == _START[: len(rest)]
-        if not (ours and all(isinstance(line, dict) for line in found)):
+        if not (ours and all(isinstance(line, dict) and "input" in line for line in found)):
             raise ValueError(f"{self._results} is none of this program's; give another --output")
         return found
 
-    def _trim(self) -> None:
-        whole, rest = self._whole_lines()
-        if rest:
-            files.write(self._results, b"".join(line + b"\n" for line in whole))
+
+def _jsonl(lines: list[Record]) -> bytes:
+    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
+
+
+def _files(lines: list[Record]) -> set[str]:
+    return {line["file"] for line in lines if "file" in line}
 
 
 def _difference(found: Record | None, wanted: Record) -> str:

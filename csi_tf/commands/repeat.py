@@ -52,7 +52,7 @@ def run(
     picture = job.prepare(source)
     for name, before in sums.items():
         if picture.settings["sha256"].get(name) != before:
-            where = picture.settings.get(name, f"beside {picture.settings['model']}")
+            where = picture.settings.get(name, f"of {picture.settings['model']}")
             raise RunFailed(f"the {name} ({where}) is not the one that {file} was made with")
     here = output.versions()
     if here != made_on:

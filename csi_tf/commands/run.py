@@ -99,6 +99,8 @@ class _Batch:
                 raise
             done = self._done + self._skipped
             raise Stopped.by(stop, f"{done} of {_counted(len(self._sources))}") from None
+        finally:
+            self._job.output.settle()
         self._tell()
 
     def _draw(self, start: int, sources: Sequence[Source], stack: ExitStack) -> None:
@@ -145,7 +147,7 @@ class _Batch:
                 raise
             said = " ".join(str(error).split())
             note(said if source.where in said else f"{source.where}: {said}")
-            self._job.output.tell(source.where, [{"input": source.where, "error": said}])
+            self._job.output.tell_error(source.where, said)
             self._failed += 1
         return None
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from csi_tf import checks
+from csi_tf import checks, runs
 from csi_tf.modes import COMMANDS
 from csi_tf.settings import CheckedSettings
 
@@ -108,17 +108,13 @@ class Command(CheckedSettings):
                 raise ValueError(f"{self.session} says what --{name} is: leave that out")
 
     def default_output(self) -> Path:
-        """A new one, inpainted/<date>-<mode>-<model>"""
+        """Made new, inpainted/<date>-<mode>-<model>"""
         place = Path(os.path.abspath(checks.path(self.repeat or self.session or self.model)))
         while place.name in ("model.safetensors", "stage1", "stage2"):
             place = place.parent
         kind = "repeat" if self.repeat else self.mode
         model = re.sub(r"[^\w.]+", "_", place.stem)[:80]
-        stem = f"{datetime.now():%Y%m%d-%H%M%S}-{kind}-{model}"
-        number = 1
-        while (directory := PARENT / (f"{stem}-{number}" if number > 1 else stem)).exists():
-            number += 1
-        return directory
+        return runs.new_directory(PARENT, f"{datetime.now():%Y%m%d-%H%M%S}-{kind}-{model}")
 
     @property
     def samples(self) -> int:

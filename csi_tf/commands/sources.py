@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -42,40 +42,50 @@ def digest(*arrays: np.ndarray | None) -> str:
     return sum_.hexdigest()
 
 
-def listed(command: Command, size: int, output: Path) -> list[Source]:
+def listed(command: Command, size: int, output: Path, masks: Sequence[Path] = ()) -> list[Source]:
     """The pictures of --input, each once, under names no two of which are the same.
 
-    Of a folder those that are results of earlier commands are left out: all that lies in the
-    output directory, and in the default one.
+    Of a folder the files and folders of masks are left out, and results of earlier commands: all
+    that lies in the output directory, and in the default one.
     """
     text = command.input or ""
-    whole = text.startswith("dataset:") or checks.path(text).exists()
+    whole = text.startswith("dataset:") or os.path.exists(checks.path(text))
     entries = [text] if whole else [entry.strip() for entry in text.split(",")]
     found: dict[str, Source] = {}
     for entry in entries:
         if not entry:
             raise ValueError(f"--input={text} names nothing beside a comma; leave the comma out")
-        for source in _of_entry(entry, size, command.data_dir, output):
+        for source in _of_entry(entry, size, command.data_dir, output, masks):
             found.setdefault(source.where, source)
     return _told_apart(list(found.values()))
 
 
-def _of_entry(entry: str, size: int, data_dir: str | None, output: Path) -> Iterator[Source]:
+def _of_entry(
+    entry: str, size: int, data_dir: str | None, output: Path, masks: Sequence[Path]
+) -> Iterator[Source]:
     if entry.startswith("dataset:"):
         yield from _of_dataset(entry, size, data_dir)
         return
     path = checks.path(entry, "input")
-    if not path.is_dir():
+    if not os.path.isdir(path):
         yield Source(PurePath(path.name), os.path.abspath(path))
         return
     folder = path.resolve()
     if folder == output.resolve():
         raise ValueError(f"{path} is the input and the output; give another --output")
-    results = [each.resolve() for each in (output, PARENT)]
-    results = [each for each in results if not folder.is_relative_to(each)]
-    for file in image_files.list_images(path):
-        if not any(file.resolve().is_relative_to(each) for each in results):
-            yield Source(PurePath(file.relative_to(path)), os.path.abspath(file))
+    if folder in (mask.resolve() for mask in masks):
+        raise ValueError(f"{path} is the input and the masks; give these a folder of their own")
+    others = [each.resolve() for each in (output, PARENT, *masks)]
+    others = [each for each in others if not folder.is_relative_to(each)]
+    own = [
+        file
+        for file in image_files.list_images(path)
+        if not any(map(file.resolve().is_relative_to, others))
+    ]
+    if not own:
+        raise ValueError(f"{path} holds nothing but masks and results of earlier commands")
+    for file in own:
+        yield Source(PurePath(file.relative_to(path)), os.path.abspath(file))
 
 
 def _of_dataset(entry: str, size: int, data_dir: str | None) -> Iterator[Source]:

@@ -2,9 +2,10 @@
 
 Every file is brought to 8-bit RGB the same way: turned upright by its EXIF orientation, 16-bit
 grey divided by 257, CMYK converted, transparency laid over white; of an animation the first frame
-counts, and colour profiles are ignored.
+counts, and colour profiles are not applied.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # JPEG includes the MPO that many cameras write
 # Files decoded ahead of the reader: enough to keep the threads busy, little memory.
 READ_AHEAD = 256
+# Files that together mark a folder of results, and a run's.
+_WRITTEN = ({"results.jsonl"}, {"config.json", "flagfile.txt"})
 NAMED = 20  # files or folders that one message lists
 
 logger = logging.getLogger(__name__)
@@ -30,6 +33,29 @@ logger = logging.getLogger(__name__)
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """uint8 (H, W, 3); ImageFileError, in one sentence, for anything else."""
     return to_rgb(pictures.read(path, FORMATS, ImageFileError))
+
+
+def rgb_profile(path: str | os.PathLike[str]) -> bytes | None:
+    """The colour profile of a file whose colours are RGB."""
+    with Image.open(path, formats=FORMATS) as image:
+        profile = image.info.get("icc_profile") or b""
+    return profile if profile[16:20] == b"RGB " else None  # where ICC.1 has the colour space
+
+
+def losses(path: str | os.PathLike[str]) -> list[str]:
+    """What a file has that 8-bit RGB has not, in words."""
+    with Image.open(path, formats=FORMATS) as image:
+        # Pillow tells of the bits of colours only in how it will decode them.
+        is_deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
+        has_other = "icc_profile" in image.info and rgb_profile(path) is None
+        alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    is_clear = alpha is not None and bool(np.asarray(alpha).min() < 255)
+    said = {
+        "transparency is laid over white": is_clear,
+        "16 bits become 8": is_deep,
+        "a colour profile of other colours is left out": has_other,
+    }
+    return [text for text, holds in said.items() if holds]
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
@@ -141,15 +167,23 @@ def existing_folder(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
-def images_under(folder: Path, closed: list[OSError] | None = None) -> Iterator[Path]:
-    """The image files under a folder, hidden ones left out; `closed` collects unreadable folders.
+def images_under(
+    folder: Path, closed: list[OSError] | None = None, ours: list[str] | None = None
+) -> Iterator[Path]:
+    """The image files under a folder, hidden ones left out; `closed` collects unreadable folders,
+    `ours` those below it that this program has written, whose pictures are left out too.
 
     Hidden entries are editors' and macOS's leftovers, which often end in .jpg without being one.
     Links to folders are followed; a folder that several paths lead to counts once.
     """
     seen = {os.path.realpath(folder)}
     closed = [] if closed is None else closed
+    ours = [] if ours is None else ours
     for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
+        if parent != os.fspath(folder) and any(marks <= {*files} for marks in _WRITTEN):
+            ours.append(parent)
+            folders.clear()
+            continue
         inside = []
         for name in sorted(folders):
             place = os.path.realpath(os.path.join(parent, name))
@@ -166,7 +200,10 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """The image files under a folder, sorted by their path within it; hidden ones left out."""
     folder = existing_folder(folder)
     closed: list[OSError] = []
-    found = list(images_under(folder, closed))
+    ours: list[str] = []
+    found = list(images_under(folder, closed, ours))
+    if ours:
+        _tell_once(f"Left out pictures that this program has written: {_listed(sorted(ours))}")
     unreadable = _listed([f"{error.filename} ({error.strerror})" for error in closed])
     if not found and closed:
         raise DataError(
@@ -181,6 +218,12 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
         folders = "1 folder" if len(closed) == 1 else f"{len(closed)} folders"
         logger.warning("Skipped %s that cannot be read: %s", folders, unreadable)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+@functools.cache
+def _tell_once(said: str) -> None:
+    """Not with every split."""
+    logger.warning(said)
 
 
 def read_squares(

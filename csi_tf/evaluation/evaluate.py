@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from csi_tf import files, latents, logs, provenance, runs
+from csi_tf import files, latents, logs, provenance
 from csi_tf.errors import Stopped
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation import subject as subjects
@@ -28,18 +28,15 @@ def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Rep
     names = subjects.parts(settings, subject)
     if subject.stage == "stage1" and settings.chosen is None and not settings.clamped:
         logs.say("a model of stage one: nothing of holes is measured, unless with --clamped")
-    with files.explained(f"cannot make the directory {directory}"):
-        directory.mkdir(parents=True, exist_ok=True)
-    with runs.locked(directory, ".lock"):
-        report = _begun(settings, directory, _about(settings, subject))
-        try:
-            for name in names:
-                _measure(name, subject, report, directory)
-        except KeyboardInterrupt as stop:
-            if not report.done:
-                raise
-            raise Stopped.by(stop, f"measuring {', '.join(report.done)}") from None
-        files.write(directory / TABLE, _page(report).encode())
+    report = _begun(settings, directory, _about(settings, subject))
+    try:
+        for name in names:
+            _measure(name, subject, report, directory)
+    except KeyboardInterrupt as stop:
+        if not report.done:
+            raise
+        raise Stopped.by(stop, f"measuring {', '.join(report.done)}") from None
+    files.write(directory / TABLE, _page(report).encode())
     logs.say(f"Numbers: {directory / reports.FILE}; as a table: {directory / TABLE}")
     if "control" in names:
         found = directory / latents.FILE

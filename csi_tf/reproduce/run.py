@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from csi_tf import checkpoints, data, files, logs, provenance, training, workers
+from csi_tf import checkpoints, data, files, logs, provenance, runs, training, workers
 from csi_tf import learner as learners
 from csi_tf.config import Config
 from csi_tf.errors import RunFailed, Stopped
@@ -230,7 +230,10 @@ def _evaluate(
         **sizes,
     )
     try:
-        evaluate.run(settings, directory, this.directory / "cache")
+        with files.explained(f"cannot make the directory {directory}"):
+            directory.mkdir(parents=True, exist_ok=True)
+        with runs.locked(directory):
+            evaluate.run(settings, directory, this.directory / "cache")
         return
     except ValueError as error:
         done = Report.read(directory).done if (directory / reports.FILE).exists() else []

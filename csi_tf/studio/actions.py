@@ -51,7 +51,10 @@ def telling(action: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Actions:
-    """`directory` is where downloads are put; `most` the number of sliders on the page."""
+    """`directory` is where downloads are put; `most` the number of sliders on the page.
+
+    What a person gives is checked before a turn is taken: a mistake stops no drawing.
+    """
 
     def __init__(self, engine: Engine, directory: Path, most: int) -> None:
         self.engine, self.directory, self.most = engine, directory, most
@@ -85,9 +88,9 @@ class Actions:
     def used(
         self, path: str | None, part: float, across: float, down: float, request: gr.Request
     ) -> Any:
-        session = self._change(request).session
         if path is None:
             raise gr.Error("Upload or paste a photo first.")
+        session = self.desks.get(_person(request)).session
         size = self.engine.open(session.model).model.size
         pixels = canvas.photo(path)
         left, top, side = canvas.box(pixels.shape, part, across, down)
@@ -99,7 +102,6 @@ class Actions:
         return self._face(replace(session, image=image, said=said), request)
 
     def loaded(self, path: str, request: gr.Request) -> Any:
-        self._change(request)
         session = self.engine.checked(sessions.read(path))
         return self._opened(
             self._change(request, lambda desk: replace(desk, session=session, moved=0))
@@ -289,11 +291,12 @@ class Actions:
     def swept(
         self, result: Result | None, request: gr.Request, progress: gr.Progress = _PROGRESS
     ) -> Any:
-        desk = self.desks.take(_person(request))
+        desk = self.desks.get(_person(request))
         if result is None or result.session.model != desk.session.model:
             raise gr.Error("Fill the hole first.")
         if not self.engine.open(desk.session.model).sliders:
             raise gr.Error("This model has no latents to move.")
+        desk = self.desks.take(_person(request))
         latent, session = self.engine.open(desk.session.model).sliders[desk.moved], result.session
         values, z = np.linspace(*latent.interval, SWEPT), result.made.latents[0, result.place]
         try:
