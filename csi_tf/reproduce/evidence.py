@@ -17,8 +17,8 @@ import numpy as np
 from csi_tf.evaluation import bootstrap
 from csi_tf.evaluation.report import Measure, Report
 
-# Settings of an evaluation that bounds, probes and features depend on
-ALIKE = ("posterior_draws", "encoded_images", "train_images", "features")
+# Settings of an evaluation that bounds, probes and KID depend on
+ALIKE = ("posterior_draws", "encoded_images", "train_images")
 Verdict = Literal["holds", "does not hold", "undecided", "not measured"]
 Reports = Mapping[str, Report]
 Statistic = Callable[[np.ndarray], Any]  # of rows, one for each image
