@@ -130,8 +130,10 @@ def _card(report: Any) -> Iterator[str]:
     yield f"    {about['command']}"
     yield ""
     yield f"at commit {about['commit']}, seed {about['settings']['seed']}, {about['machine']}."
-    for part, commit in about.get("other_commits", {}).items():
-        yield f"`{part}` was measured anew at commit {commit}, by the same command and settings."
+    others = about.get("other_commits", {})
+    for commit in dict.fromkeys(others.values()):
+        parts = ", ".join(f"`{part}`" for part, at in others.items() if at == commit)
+        yield f"Measured anew by the same command at commit {commit}: {parts}."
     yield ""
     yield "| measure | what | value (95% interval) |"
     yield "|---|---|---|"
