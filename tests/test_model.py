@@ -72,6 +72,19 @@ def test_the_encoder_cannot_see_the_hole():
     assert (np.asarray(model.encode(seen, box(), 4)[0]) != np.asarray(a)).any(), "another noise"
 
 
+def test_normalised_over_a_batch_of_one_the_encoder_and_the_decoder_see_nothing():
+    """Which is why such a batch is refused in training."""
+    encoder, decoder = Encoder(4, 16, 4), Decoder(4, 16, 4)
+    one, other = pictures(2)[:1], pictures(2)[1:]
+    z = np.ones((1, 4), "float32")
+    pairs = [
+        (encoder(one, box(1), training=True), encoder(other, box(1), training=True)),
+        (decoder(z, training=True), decoder(-z, training=True)),
+    ]
+    for a, b in pairs:
+        np.testing.assert_allclose(np.array(a), np.array(b), atol=1e-5)
+
+
 def test_encoding_does_not_depend_on_the_batch():
     model = tiny_model()
     images, mask = pictures(4), box(4)
