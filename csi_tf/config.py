@@ -12,7 +12,6 @@ from csi_tf.modes import MODES, STAGE_TWO_MODES, TRAINING_MODES, WITH_OWN_FLAGS
 from csi_tf.settings import CheckedSettings, reject_unknown, said
 from pixel_cnn_pp import receptive_field
 
-# TC and MMD are of a set of images, not of one.
 # The weight in Table 2 where none is set.
 DEFAULT_BETA = {
     "beta_vae": 4.0,  # Higgins et al. (2017), dSprites

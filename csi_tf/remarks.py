@@ -17,7 +17,7 @@ def kept_out() -> Iterator[None]:
     """
     level = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
     try:
-        stderr, held = os.dup(2), os.memfd_create("stderr")
+        held, stderr = os.memfd_create("stderr"), os.dup(2)
     except (AttributeError, OSError):  # not Linux, or there is no stderr
         yield
         return

@@ -133,7 +133,7 @@ def _card(report: Any) -> Iterator[str]:
     others = about.get("other_commits", {})
     for commit in dict.fromkeys(others.values()):
         parts = ", ".join(f"`{part}`" for part, at in others.items() if at == commit)
-        yield f"Measured anew by the same command at commit {commit}: {parts}."
+        yield f"With the same settings at commit {commit}: {parts}."
     yield ""
     yield "| measure | what | value (95% interval) |"
     yield "|---|---|---|"

@@ -120,6 +120,10 @@ def test_a_part_is_measured_anew(model, monkeypatch):
     assert second["measures"] == kept | {"latents/anew": {"estimate": 1.0, "unit": ""}}
     assert second["about"] == first["about"] | {"other_commits": {"latents": "later"}}
     assert "latents: commit later." in (place / "evaluation.md").read_text()
+    monkeypatch.setattr(provenance, "commit", lambda: first["about"]["commit"])
+    assert evaluate(model, "--parts=latents", "--overwrite") == 0
+    third = json.loads((place / "evaluation.json").read_text())
+    assert not third["about"]["other_commits"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -316,8 +316,10 @@ def test_listing_is_sorted_recursive_and_skips_what_is_hidden(tmp_path):
 def test_what_this_program_has_written_is_left_out(tmp_path, caplog):
     for name in ("a.png", "sub/b.png", "filled/c.png", "filled/more/d.png", "run/panels/e.png"):
         save(tmp_path, name, ramp())
-    for name in ("filled/results.jsonl", "run/config.json", "sub/config.json"):
+    for name in ("run/config.json", "sub/config.json"):
         (tmp_path / name).write_text("")
+    (tmp_path / "filled/results.jsonl").write_text('{"input": "b.png", "error": "no mask"}\n')
+    (tmp_path / "sub/results.jsonl").write_text('{"loss": 1.0}\n')  # somebody else's
 
     def listed(folder):
         return [p.relative_to(folder).as_posix() for p in image_files.list_images(folder)]

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # JPEG includes the MPO that many cameras write
 # Files decoded ahead of the reader: enough to keep the threads busy, little memory.
 READ_AHEAD = 256
-# Files that together mark a folder of results, and a run's.
-_WRITTEN = ({"results.jsonl"}, {"config.json", "flagfile.txt"})
+_OF_A_RUN = {"config.json", "flagfile.txt"}
 NAMED = 20  # files or folders that one message lists
 
 logger = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ def images_under(
     closed = [] if closed is None else closed
     ours = [] if ours is None else ours
     for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
-        if parent != os.fspath(folder) and any(marks <= {*files} for marks in _WRITTEN):
+        if parent != os.fspath(folder) and _is_written_by_us(parent, files):
             ours.append(parent)
             folders.clear()
             continue
@@ -194,6 +194,14 @@ def images_under(
         for name in files:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(parent, name)
+
+
+def _is_written_by_us(folder: str, names: Sequence[str]) -> bool:
+    """A run, or results, whose lines begin with what they are of; others have such files too."""
+    if "results.jsonl" in names:
+        with suppress(OSError), open(os.path.join(folder, "results.jsonl"), "rb") as file:
+            return file.read(10) == b'{"input": '
+    return {*names} >= _OF_A_RUN
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:

@@ -93,6 +93,8 @@ class Report:
     def drop(self, parts: Sequence[str]) -> None:
         """Forget parts, so that they are measured anew."""
         self.done = [name for name in self.done if name not in parts]
+        for name in parts:
+            self.about.get("other_commits", {}).pop(name, None)
         gone = {prefix for name in parts for prefix in PREFIXES.get(name, (name,))}
         self.measures = {
             key: each for key, each in self.measures.items() if key.split("/")[0] not in gone

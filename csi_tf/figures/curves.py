@@ -12,7 +12,7 @@ TRAINING, HELD_OUT = "#9aa5b1", "#d62728"
 # Title of a panel -> what it shows
 PANELS = {
     "bits/dim": "bits_per_dim",
-    "bits/dim that the own z is worth": "bits_of_z",
+    "bits/dim lost with another picture's z": "bits_of_z",
     "KL(q(z|x) || p(z)), nats": "kl",
 }
 

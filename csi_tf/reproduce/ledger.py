@@ -43,8 +43,9 @@ samples without truncation, which by itself raises them. A mutual information (M
 as it can be estimated says that there is at least so much, and the rest of it is counted as total
 correlation (TC). Factors are called local if they do not take up both halves of the picture.
 Readers that judge control learn from the first 8,000 training images; baselines from all that the
-model saw, but in evaluations of before there was commit d86aed8 from the first 8,000 as well. What
-is lost with another picture's z is no measure of what z says: a wrong z misleads.
+model saw. What is lost with another picture's z is no measure of what z says: a wrong z misleads.
+Evaluations of before commit d86aed8 have baselines of 8,000 images, count attributes that go
+together one by one, and pick the latent of Figure 7 under both of its holes.
 """
 
 

@@ -1,9 +1,10 @@
-"""Bits/dim of held-out holes, and for stage one of whole images; what the own z is worth.
+"""Bits/dim of held-out holes, and for stage one of whole images; what a wrong z costs.
 
 Bits/dim are averaged over images, each by the values of its own hole. A shuffled z is that of the
-next image: what is lost with it is what an image's own latents say. What is lost where the reverse
-net is told that nothing is observed is at most what it says of the pixels below and to the right:
-in training it hardly ever saw such a hole, so some of the loss may be its confusion.
+next image: what is lost with it tells whether z is used, and is more than the right one says. What
+is lost where the reverse net is told that nothing is observed is at most what it says of the pixels
+below and to the right: in training it hardly ever saw such a hole, so some of the loss may be its
+confusion.
 """
 
 import math
