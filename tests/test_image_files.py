@@ -319,7 +319,8 @@ def test_what_this_program_has_written_is_left_out(tmp_path, caplog):
     for name in ("run/config.json", "sub/config.json"):
         (tmp_path / name).write_text("")
     (tmp_path / "filled/results.jsonl").write_text('{"input": "b.png", "error": "no mask"}\n')
-    (tmp_path / "sub/results.jsonl").write_text('{"loss": 1.0}\n')  # somebody else's
+    for name in ("sub", "run"):
+        (tmp_path / name / "results.jsonl").write_text('{"loss": 1.0}\n')  # somebody else's
 
     def listed(folder):
         return [p.relative_to(folder).as_posix() for p in image_files.list_images(folder)]

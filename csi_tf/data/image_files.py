@@ -200,7 +200,8 @@ def _is_written_by_us(folder: str, names: Sequence[str]) -> bool:
     """A run, or results, whose lines begin with what they are of; others have such files too."""
     if "results.jsonl" in names:
         with suppress(OSError), open(os.path.join(folder, "results.jsonl"), "rb") as file:
-            return file.read(10) == b'{"input": '
+            if file.read(10) == b'{"input": ':
+                return True
     return {*names} >= _OF_A_RUN
 
 
