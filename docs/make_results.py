@@ -245,9 +245,26 @@ def _against(
         wins = [(x >= y) if better == "higher" else (x < y) for x, y in zip(a, b, strict=True)]
         lost = [box for box, won in zip(masks, wins, strict=True) if not won]
         said = f"{sum(a) / len(a):.3g} against {sum(b) / len(b):.3g}, mean of {len(masks)} boxes"
-        return _verdict(not lost, said + (f"; not in {', '.join(lost)}" if lost else ""))
+        if lost:
+            apart = (_apart(report, ours, key, masks, better) for key in theirs)
+            said += "; ".join(["", f"not in {', '.join(lost)}", *filter(None, apart)])
+        return _verdict(not lost, said)
 
     return judge
+
+
+def _apart(report: Any, ours: str, theirs: str, masks: tuple[str, ...], better: str) -> str:
+    """How far behind, over all boxes together and with its interval; nothing where it is ahead."""
+    from csi_tf.reproduce.evidence import Check, Of, weigh
+    from csi_tf.reproduce.tables import spoken
+
+    sides = Of("csi", ours, masks), Of("csi", theirs, masks)
+    check = Check("", sides[0], ">" if better == "higher" else "<", sides[1])
+    found = weigh(check, {"csi": report}).difference
+    if found is None or (found.value >= 0) == (better == "higher"):
+        return ""
+    name = theirs.split("/")[1]
+    return f"{name} apart by {spoken(found.value, found.low, found.high)}"
 
 
 def _judged(claim: str, check: int, least: float = 0.0) -> Any:
