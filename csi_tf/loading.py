@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import csi_tf
-from csi_tf import checkpoints, checks, files, latents
+from csi_tf import checkpoints, checks, files, latents, whole
 from csi_tf import model as models
 from csi_tf.config import Config
 from csi_tf.model import CSIModel
@@ -89,6 +89,8 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
         checkpoints.match(weights, named)
     for name, variable in named.items():
         variable.assign(weights[name])
+    if law := whole.beside(path, model):
+        model.draw_whole = law.draw
     model.named_latents = latents.beside(path, network.latent_dim)
     return model
 

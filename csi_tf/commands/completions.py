@@ -21,7 +21,7 @@ class Completions:
     def __init__(self, job: Job) -> None:
         self._job, self._model, self._command = job, job.model, job.command
         self.numbers = np.arange(job.command.samples)
-        drawn.rule(self._model, self._command, 1, 1)
+        drawn.check(self._model, self._command)
         self._ways = latents.settings(self._model, self._command.latents_set)
         self._has_spread = self._command.mode == "inpaint" and len(self.numbers) > 1
         if len(self.numbers) > MOST_SHOWN - 2:

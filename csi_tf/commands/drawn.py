@@ -32,10 +32,15 @@ class Drawn(NamedTuple):
         return Drawn(*(values[best] for values in self))
 
 
-def rule(model: CSIModel, command: Command, images: int, samples: int) -> drawing.Rule:
+def rule(model: CSIModel, command: Command, seen_mask: np.ndarray, samples: int) -> drawing.Rule:
     """How z comes about; a model without latents has none."""
     z = "posterior" if model.decoder is None and command.z is None else command.z_rule
-    return arguments.rule(z, model, images, samples)
+    return arguments.rule(z, model, seen_mask, samples)
+
+
+def check(model: CSIModel, command: Command) -> None:
+    """ValueError if z cannot come about as it is asked."""
+    rule(model, command, np.ones((1, model.size, model.size, 1), np.float32), 1)
 
 
 def draw(
@@ -62,7 +67,7 @@ def draw(
         seen,
         kept,
         numbers,
-        rule(model, command, len(images), len(numbers)),
+        rule(model, command, seen, len(numbers)),
         ways,
         command.seed,
         command.truncation,

@@ -24,7 +24,7 @@ class Traversal:
         self._job, self._model, self._command = job, job.model, job.command
         if self._model.decoder is None:
             raise ValueError("this model has no latents to move: it was made with latents=False")
-        drawn.rule(self._model, self._command, 1, 1)
+        drawn.check(self._model, self._command)
         keys = self._command.latents_moved
         if not keys and self._model.named_latents:
             keys = [latent.name for latent in self._model.named_latents[:ROWS]]
