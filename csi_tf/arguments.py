@@ -89,6 +89,11 @@ def rule(z: Any, model: CSIModel, seen_mask: np.ndarray, samples: int) -> Rule:
     return _given(z, (len(seen_mask), samples, model.config.latent_dim))
 
 
+def check_z(z: Any, model: CSIModel) -> None:
+    """ValueError if z cannot come about like that, whatever the mask."""
+    rule(z, model, np.ones((1, model.size, model.size, 1), np.float32), 1)
+
+
 def _whole(model: CSIModel, seen_mask: np.ndarray) -> Rule:
     draw = model.draw_whole
     if draw is None:

@@ -76,6 +76,8 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
     """
     path = find(where)
     _check_shipped(path)
+    if (fitted := path.parent / whole.FILE).exists():
+        _check_shipped(fitted)
     weights, info = checkpoints.read(path)
     if "config" not in info or "stage" not in info:
         raise ValueError(f"{path} is a checkpoint of something else than a model of csi-tf.")

@@ -218,10 +218,11 @@ DRAWING = {
     "num_samples": "Completions of each picture. None is 8 in mode inpaint, 1 in reconstruct and 16"
     " in sample.",
     "seed": "Seed of everything random.",
-    "z": "Where latents that are not set come from: posterior, whole, mean, prior, or a variance. The"
-    " posterior is drawn from for each completion, mean is its mean, a number is the variance of"
-    " the prior. With whole, completions differ in what the hole hides as pictures do; the model"
-    " needs what --mode=whole fits. None is posterior, and prior in mode sample.",
+    "z": "Where latents that are not set come from: posterior, whole, mean, prior, or a variance."
+    " The posterior is drawn from for each completion, mean is its mean, a number is the variance"
+    " of the prior. With whole, completions differ in what the hole hides as pictures do; the model"
+    " needs what --mode=whole fits, which those that come along have. None is posterior, and prior"
+    " in mode sample.",
     "truncation": "How many scales colours may be from the means of the mixture. None for any"
     " number.",
     "order": "Order on the grid and in results.jsonl: by number, or the likeliest first.",
@@ -241,6 +242,8 @@ EVALUATION = {
     " of the same model with the same settings only these are replaced.",
     "parts": "What to measure: some of likelihood, latents, reconstruction, pictures, seam,"
     " calibration, control, wide_z, baselines. None is all that the model allows.",
+    "z": "Where z of completions comes from. With whole, as z of whole pictures would be; the model"
+    " needs what --mode=whole fits. Parts pictures, seam and calibration are of such completions.",
     "clamped": "Fill holes with a model of stage one. It draws pixel by pixel with the context"
     " clamped, without knowing what is below and to the right.",
     "seed": "Seed of everything random.",

@@ -32,15 +32,9 @@ class Drawn(NamedTuple):
         return Drawn(*(values[best] for values in self))
 
 
-def rule(model: CSIModel, command: Command, seen_mask: np.ndarray, samples: int) -> drawing.Rule:
+def z_of(model: CSIModel, command: Command) -> str | float:
     """How z comes about; a model without latents has none."""
-    z = "posterior" if model.decoder is None and command.z is None else command.z_rule
-    return arguments.rule(z, model, seen_mask, samples)
-
-
-def check(model: CSIModel, command: Command) -> None:
-    """ValueError if z cannot come about as it is asked."""
-    rule(model, command, np.ones((1, model.size, model.size, 1), np.float32), 1)
+    return "posterior" if model.decoder is None and command.z is None else command.z_rule
 
 
 def draw(
@@ -67,7 +61,7 @@ def draw(
         seen,
         kept,
         numbers,
-        rule(model, command, seen, len(numbers)),
+        arguments.rule(z_of(model, command), model, seen, len(numbers)),
         ways,
         command.seed,
         command.truncation,
