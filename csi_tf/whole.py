@@ -61,7 +61,9 @@ class WholeLatents(keras.layers.Layer):
         for layer in self.body:
             x = layer(x)
         square = ops.reshape(self.factor(x), (-1, self.latent_dim, self.latent_dim))
-        diagonal = ops.eye(self.latent_dim) * ops.exp(square)
+        eye = ops.eye(self.latent_dim)
+        # Entries off the diagonal are of any size: none is to overflow in what is thrown away.
+        diagonal = eye * ops.exp(eye * square)
         return mean + self.shift(x), diagonal + ops.tril(square, -1)
 
     def nats(self, z: Any, mean: Any, context_mask: Any) -> Any:
@@ -87,8 +89,8 @@ def beside(model_file: Path, model: CSIModel) -> WholeLatents | None:
     arrays, info = checkpoints.read(path)
     if info.get("encoder") != encoder_digest(model):
         raise ValueError(
-            f"{path} was fitted to another encoder than that of {model_file}: fit it anew by"
-            f" --mode=whole --model={model_file}, or delete it."
+            f"{path} was fitted to another encoder than that of {model_file}: delete it;"
+            f" --mode=whole --model={model_file} makes one for this."
         )
     law = WholeLatents(model.config.latent_dim)
     law.build(None)

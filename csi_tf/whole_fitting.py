@@ -1,7 +1,8 @@
 """--mode=whole: fits what `csi_tf.whole` draws z from, and writes it beside the model."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from csi_tf.whole import FILE, WholeLatents, encoder_digest
 
 BATCH, RATE, CLIP = 128, 2e-3, 1.0
 JUDGES = 512  # held-out pictures
+Masking = Callable[[int, int, int], np.ndarray]  # count, size, seed
 
 
 class Seen(NamedTuple):
@@ -45,7 +47,9 @@ def run(settings: Whole, directory: Path) -> None:
     config = loading.settings(path, checkpoints.read(path)[1])
     source = settings.dataset or config.data.dataset
     place = settings.data_dir or (None if settings.dataset else config.data.data_dir)
-    masking = settings.mask or config.masks.mask
+    spec = settings.mask or config.masks.mask
+    convention = "white_is_hole" if settings.mask else config.masks.mask_convention
+    masking = partial(masks.sample, spec, convention=convention)
 
     def pictures(split: str, limit: int | None) -> np.ndarray:
         return data.arrays(source, split, model.size, data_dir=place, limit=limit).images
@@ -66,7 +70,7 @@ def run(settings: Whole, directory: Path) -> None:
         "encoder": encoder_digest(model),
         "command": provenance.command(settings),
         "dataset": provenance.dataset(source),
-        "mask": masking,
+        "mask": spec,
         "pictures": len(train),
         "held_out": found,
         **provenance.about(),
@@ -76,12 +80,12 @@ def run(settings: Whole, directory: Path) -> None:
     print(
         f"{directory / FILE}: of z of {len(held)} held-out whole pictures"
         f" {found['unexplained']:.0%} of the variance is not told by what is seen under"
-        f" {masking}; what is drawn is spread {found['spread']:.2f} times as far as the truth lies"
+        f" {spec}; what is drawn is spread {found['spread']:.2f} times as far as the truth lies"
     )
 
 
 def _batches(
-    model: CSIModel, images: np.ndarray, z: np.ndarray, masking: str, settings: Whole
+    model: CSIModel, images: np.ndarray, z: np.ndarray, masking: Masking, settings: Whole
 ) -> Iterator[Seen]:
     for step in itertools.count():
         picks = np.random.default_rng(randomness.fold(settings.seed, "whole/rows", step))
@@ -90,10 +94,10 @@ def _batches(
 
 
 def _seen(
-    model: CSIModel, images: np.ndarray, z: np.ndarray, masking: str, seed: int, step: int | str
+    model: CSIModel, images: np.ndarray, z: np.ndarray, masking: Masking, seed: int, step: int | str
 ) -> Seen:
     seed = randomness.fold(seed, "whole/masks", step) % 2**31
-    mask = masks.sample(masking, len(images), model.size, seed)
+    mask = masking(len(images), model.size, seed)
     return Seen(z, encode(model, images, mask, seed).mean, mask)
 
 

@@ -65,6 +65,13 @@ def test_draws_have_the_moments_of_the_gaussian():
     assert np.all(np.abs(off) < 5 * np.sqrt(2 / count))
 
 
+def test_large_entries_beside_the_diagonal_do_no_harm():
+    law = some_law()
+    law.factor.bias.assign(np.full(DIM**2, 200.0) * (1 - np.eye(DIM).ravel()))
+    mean, mask = some_inputs()
+    assert np.isfinite(np.asarray(law.nats(mean, mean, mask))).all()
+
+
 def test_a_mask_is_told_by_where_it_is():
     law = some_law()
     mean = np.zeros((2, DIM), np.float32)
