@@ -70,12 +70,14 @@ def numbers(num_samples: Any, first_sample: Any = 0) -> np.ndarray:
     return checks.whole_number(first_sample, "first_sample", 0) + np.arange(count)
 
 
-def rule(z: Any, model: CSIModel, images: int, samples: int) -> Rule:
-    """How z comes about, before latents are set."""
+def rule(z: Any, model: CSIModel, seen_mask: np.ndarray, samples: int) -> Rule:
+    """How z comes about, before latents are set; seen_mask (N, H, W, 1)."""
     if model.decoder is None and not _is(z, "posterior"):
         raise ValueError("this model has no latents: it was made with latents=False; leave z out.")
     if _is(z, "posterior"):
         return lambda mean, std, normal, *_: mean + std * normal
+    if _is(z, "whole"):
+        return _whole(model, seen_mask)
     if _is(z, "mean"):
         return lambda mean, *_: mean
     variance = 1.0 if _is(z, "prior") else z
@@ -84,13 +86,36 @@ def rule(z: Any, model: CSIModel, images: int, samples: int) -> Rule:
     if is_number(variance) and variance >= 0:
         scale = np.float32(math.sqrt(variance))
         return lambda mean, std, normal, *_: scale * normal
-    return _given(z, (images, samples, model.config.latent_dim))
+    return _given(z, (len(seen_mask), samples, model.config.latent_dim))
+
+
+def check_z(z: Any, model: CSIModel) -> None:
+    """ValueError if z cannot come about like that, whatever the mask."""
+    rule(z, model, np.ones((1, model.size, model.size, 1), np.float32), 1)
+
+
+def _whole(model: CSIModel, seen_mask: np.ndarray) -> Rule:
+    draw = model.draw_whole
+    if draw is None:
+        raise ValueError(
+            "z is 'whole', and nothing was fitted to this model that it could be drawn from: do so"
+            " by --mode=whole --model=RUN, or leave z out."
+        )
+
+    def rule(
+        mean: np.ndarray, std: np.ndarray, normal: np.ndarray, image: np.ndarray, place: np.ndarray
+    ) -> np.ndarray:
+        mask = seen_mask[image]
+        hidden = (mask == 0).any(axis=(1, 2, 3))
+        return np.where(hidden[:, None], draw(mean, mask, normal), mean + std * normal)
+
+    return rule
 
 
 def _given(z: Any, shape: tuple[int, int, int]) -> Rule:
     images, samples, width = shape
     expected = (
-        "'posterior', 'mean', 'prior', a variance of 0 or more, or finite numbers of shape"
+        "'posterior', 'whole', 'mean', 'prior', a variance of 0 or more, or finite numbers of shape"
         f" ({width},), ({images}, {width}) or ({images}, {samples}, {width})"
     )
     given = np.asarray(z) if hasattr(z, "__array__") else None

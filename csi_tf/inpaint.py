@@ -54,8 +54,9 @@ def inpaint(
 
     context_mask  (H,W,1) or one for each picture, 1 = observed; or the name of a box
     latents       {dimension or name: value}; what is not set is inferred
-    z             "posterior" (drawn for each completion), "mean", "prior", a variance s (or
-                  ("prior", s)) for N(0, s I), or an array (D,), (N,D) or (N,num_samples,D)
+    z             "posterior" (drawn for each completion), "whole" (as z of whole pictures would
+                  be, see csi_tf.whole), "mean", "prior", a variance s (or ("prior", s)) for
+                  N(0, s I), or an array (D,), (N,D) or (N,num_samples,D)
     truncation    how many scales colours may be from the means of the mixture, None for any
                   number; likelihoods are those of the model without it
     order         "likelihood": the likeliest completion of each picture first
@@ -209,7 +210,7 @@ def _chunks(
         seen_mask,
         context_mask,
         numbers,
-        arguments.rule(z, model, len(images), len(numbers)),
+        arguments.rule(z, model, seen_mask, len(numbers)),
         settings,
         checks.whole_number(seed, "seed", 0),
         None if truncation is None else float(truncation),

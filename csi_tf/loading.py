@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import csi_tf
-from csi_tf import checkpoints, checks, files, latents
+from csi_tf import checkpoints, checks, files, latents, whole
 from csi_tf import model as models
 from csi_tf.config import Config
 from csi_tf.model import CSIModel
@@ -76,6 +76,8 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
     """
     path = find(where)
     _check_shipped(path)
+    if (fitted := path.parent / whole.FILE).exists():
+        _check_shipped(fitted)
     weights, info = checkpoints.read(path)
     if "config" not in info or "stage" not in info:
         raise ValueError(f"{path} is a checkpoint of something else than a model of csi-tf.")
@@ -89,6 +91,8 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
         checkpoints.match(weights, named)
     for name, variable in named.items():
         variable.assign(weights[name])
+    if law := whole.beside(path, model):
+        model.draw_whole = law.draw
     model.named_latents = latents.beside(path, network.latent_dim)
     return model
 

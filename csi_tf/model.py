@@ -1,11 +1,12 @@
 """The model of Figure 2: two streams from the context to the distribution of each missing pixel."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from csi_tf import noise
@@ -35,6 +36,9 @@ class CSIModel(keras.layers.Layer):
         self.config = config if isinstance(config, ModelConfig) else ModelConfig(**config)
         self.size = size
         self.named_latents: tuple[Latent, ...] = ()
+        # Draws z of whole pictures, see csi_tf.whole. A function, because Keras would count a layer
+        # among the model's own.
+        self.draw_whole: Callable[..., np.ndarray] | None = None
         self._make_networks()
         self._build_networks()
         self.built = True

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import csi_tf
+from csi_tf import masks
 from csi_tf.settings import CheckedSettings
 
 # What each --mode calls, as module:function(settings, directory); imported when picked.
@@ -24,13 +25,14 @@ MODES = {
     "figures": "csi_tf.figures.paper:run",
     "reproduce": "csi_tf.reproduce.run:run",
     "export": "csi_tf.shipping:run",
+    "whole": "csi_tf.whole_fitting:run",
     "studio": "csi_tf.studio.serve:run",
     "ledger": "csi_tf.reproduce.ledger:run",
 }
 # Those that fill holes: their settings are not a Config but csi_tf.commands.Command.
 COMMANDS = ("inpaint", "traverse", "reconstruct", "sample")
 # All that use what is trained already, and have settings and flags of their own.
-WITH_OWN_FLAGS = (*COMMANDS, "demo", "evaluate", "figures", "ledger", "export", "studio")
+WITH_OWN_FLAGS = (*COMMANDS, "demo", "evaluate", "figures", "ledger", "export", "whole", "studio")
 STAGE_TWO_MODES = ("stage2", "train", "reproduce")
 TRAINING_MODES = ("stage1", "one_stage", *STAGE_TWO_MODES)
 
@@ -75,3 +77,30 @@ class Export(CheckedSettings):
 
         place = loading.find(self.model).parent
         return (place.parent if place.name in ("stage1", "stage2") else place) / "exported"
+
+
+@dataclass(frozen=True)
+class Whole(CheckedSettings):
+    """What --mode=whole is asked."""
+
+    model: str
+    mode: Literal["whole"] = "whole"
+    dataset: str | None = None
+    data_dir: str | None = None
+    mask: str | None = None
+    steps: int = 4000
+    seed: int = 0
+
+    def check(self) -> None:
+        self._require(self.model != "", "model", "a run directory or a model file")
+        if self.model in csi_tf.available():
+            raise ValueError(f"{self.model} comes along with what --mode=whole writes")
+        self._at_least(1, "steps")
+        self._at_most_31_bits("seed")
+        if self.mask is not None:
+            masks.parse(self.mask)
+
+    def default_output(self) -> Path:
+        from csi_tf import loading  # with Keras, which takes its time
+
+        return loading.find(self.model).parent

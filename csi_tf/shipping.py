@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from csi_tf import checkpoints, checks, files, latents, loading, logs, provenance
+from csi_tf import checkpoints, checks, files, latents, loading, logs, provenance, whole
 from csi_tf.figures import curves, layout
 from csi_tf.loading import MODEL_FILE
 from csi_tf.modes import Export
@@ -35,6 +35,8 @@ def run(settings: Export, directory: Path) -> None:
         print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
         if names := latents.file_of(source):
             shutil.copyfile(names, target.parent / latents.FILE)
+        if (fitted := source.parent / whole.FILE).exists():
+            shutil.copyfile(fitted, target.parent / whole.FILE)
         _curves(source.parent, target.parent, info)
 
 

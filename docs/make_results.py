@@ -26,6 +26,16 @@ RESULTS = {
     **{f"at the {side}": f"seam/none/{side}" for side in SIDES[1:]},
 }
 
+# What another way to draw z may change: words -> key of the evaluation, for each box, and the
+# baseline that stands beside it
+WHOLE = {
+    "KID of single completions": ("proxy_kid", "linear_gaussian"),
+    "PSNR of single completions, dB": ("psnr_first", "linear_gaussian"),
+    "PSNR of the mean of 16, dB": ("psnr_mean_picture", "linear_gaussian_mean"),
+    "difference between completions, levels": ("diversity", "linear_gaussian"),
+    "the same in the features of KID": ("proxy_diversity", "linear_gaussian"),
+}
+
 # What else fills a `center`, and what is measured of it
 METHODS = {
     "csi-tf": ("likelihood/center/averaged", "pictures/center"),
@@ -94,6 +104,7 @@ def pages() -> dict[Path, str]:
     results = REPOSITORY / "docs" / "results.md"
     made[results] = _put(results.read_text(), "aims", _aims(found))
     made[results] = _put(made[results], "ledger", _ledger())
+    made[results] = _put(made[results], "whole", _whole(found))
     for name, report in found.items():
         card = SHIPPED / name / "README.md"
         made[card] = _put(card.read_text(), "evaluation", _card(report))
@@ -113,6 +124,39 @@ def _results(reports: Any) -> Iterator[str]:
     yield "|---" * (len(NAMES) + 1) + "|"
     for words, key in RESULTS.items():
         yield "| " + " | ".join([words, *(_cell(reports[name], key) for name in NAMES)]) + " |"
+
+
+def _whole(reports: Any) -> Iterator[str]:
+    """z as of whole pictures against the posterior's: means over boxes, pictures paired."""
+    from csi_tf.evaluation import bootstrap
+    from csi_tf.evaluation.report import Report
+    from csi_tf.reproduce.tables import said, spoken
+
+    heads = ["mean of 5 boxes", "posterior", "whole", "difference", "linear Gaussian"]
+    for name in NAMES:
+        place = REPOSITORY / "docs" / "ledger" / f"{name}_long" / "models" / "csi"
+        ours, posterior = Report.read(place / "evaluation_whole"), reports[name]
+        about = ours.about
+        yield f"**{name}**: `{about['command']}`, commit {about['commit']}, {about['machine']}."
+        yield ""
+        yield "| " + " | ".join(heads) + " |"
+        yield "|---" * len(heads) + "|"
+        for words, (key, baseline) in WHOLE.items():
+
+            def rows(report: Any, of: str, key: str = key) -> Any:
+                return sum(report.rows(f"{of}/{box}/{key}") for box in BOXES[:-1]) / len(BOXES[:-1])
+
+            a, b = (rows(report, "pictures") for report in (posterior, ours))
+            cells = [
+                spoken(found.estimate, found.low, found.high)
+                for found in (bootstrap.interval(each) for each in (a, b, b - a))
+            ]
+            theirs = [
+                posterior.measures[f"baselines/{baseline}/{box}/{key}"].estimate
+                for box in BOXES[:-1]
+            ]
+            yield "| " + " | ".join([words, *cells, said(sum(theirs) / len(theirs))]) + " |"
+        yield ""
 
 
 def _methods(report: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from csi_tf.commands import Command
 from csi_tf.config import Config
 from csi_tf.evaluation.settings import Evaluation
 from csi_tf.figures.settings import Figures
-from csi_tf.modes import COMMANDS, MODES, WITH_OWN_FLAGS, Demo, Export
+from csi_tf.modes import COMMANDS, MODES, WITH_OWN_FLAGS, Demo, Export, Whole
 from csi_tf.reproduce.settings import Ledger
 from csi_tf.settings import CheckedSettings, expectation, optional
 from csi_tf.studio.settings import Studio
@@ -27,7 +27,8 @@ RUN = {
     " at once, the paper's ablation. Mode demo: see what a model that comes along does. Modes"
     " inpaint, traverse, reconstruct and sample use a trained model, mode evaluate measures one,"
     " mode figures draws the paper's figures, mode ledger writes the page of results, mode export"
-    " makes a model small, mode studio serves a page: they have flags of their own; --mode=inpaint"
+    " makes a model small, mode whole fits what --z=whole draws from, mode studio serves a page:"
+    " they have flags of their own; --mode=inpaint"
     " --help lists them. Mode"
     " reproduce: train what the figures need, measure it, draw them and say which claims hold.",
     "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
@@ -217,9 +218,11 @@ DRAWING = {
     "num_samples": "Completions of each picture. None is 8 in mode inpaint, 1 in reconstruct and 16"
     " in sample.",
     "seed": "Seed of everything random.",
-    "z": "Where latents that are not set come from: posterior, mean, prior, or a variance. The"
-    " posterior is drawn from for each completion, mean is its mean, a number is the variance of"
-    " the prior. None is posterior, and prior in mode sample.",
+    "z": "Where latents that are not set come from: posterior, whole, mean, prior, or a variance."
+    " The posterior is drawn from for each completion, mean is its mean, a number is the variance"
+    " of the prior. With whole, completions differ in what the hole hides as pictures do; the model"
+    " needs what --mode=whole fits, which those that come along have. None is posterior, and prior"
+    " in mode sample.",
     "truncation": "How many scales colours may be from the means of the mixture. None for any"
     " number.",
     "order": "Order on the grid and in results.jsonl: by number, or the likeliest first.",
@@ -239,6 +242,8 @@ EVALUATION = {
     " of the same model with the same settings only these are replaced.",
     "parts": "What to measure: some of likelihood, latents, reconstruction, pictures, seam,"
     " calibration, control, wide_z, baselines. None is all that the model allows.",
+    "z": "Where z of completions comes from. With whole, as z of whole pictures would be; the model"
+    " needs what --mode=whole fits. Parts pictures, seam and calibration are of such completions.",
     "clamped": "Fill holes with a model of stage one. It draws pixel by pixel with the context"
     " clamped, without knowing what is below and to the right.",
     "seed": "Seed of everything random.",
@@ -308,6 +313,17 @@ EXPORT = {
     " says the same.",
 }
 
+WHOLE = {
+    "mode": "What to do. Mode whole: fit what completions with --z=whole draw their latents from.",
+    "model": "Model to fit it to: a run directory or a model file. whole.safetensors is written"
+    " beside the model file, for all that load it; --mode=export takes it along.",
+    "dataset": "Images to fit it to: a data set as in training. None is that of the model.",
+    "data_dir": "Where TensorFlow Datasets keeps its data. None stands for that of the training.",
+    "mask": "Holes to learn from: names and laws, with commas between. None is those of training.",
+    "steps": "Steps of training, of 128 images each. 4,000 take some ten minutes on two cores.",
+    "seed": "Seed of everything random.",
+}
+
 STUDIO = {
     "mode": "What to do. Mode studio: a page to paint holes on and to move latents.",
     "model": "Models to choose from: names, run directories or model files, with commas between."
@@ -325,6 +341,7 @@ OWN_HELP: dict[str, tuple[type[CheckedSettings], dict[str, dict[str, str]]]] = {
     "figures": (Figures, {"Figures": FIGURES}),
     "ledger": (Ledger, {"Ledger": LEDGER}),
     "export": (Export, {"Export": EXPORT}),
+    "whole": (Whole, {"Whole": WHOLE}),
     "studio": (Studio, {"Studio": STUDIO}),
 }
 

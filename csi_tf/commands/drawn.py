@@ -32,10 +32,9 @@ class Drawn(NamedTuple):
         return Drawn(*(values[best] for values in self))
 
 
-def rule(model: CSIModel, command: Command, images: int, samples: int) -> drawing.Rule:
+def z_of(model: CSIModel, command: Command) -> str | float:
     """How z comes about; a model without latents has none."""
-    z = "posterior" if model.decoder is None and command.z is None else command.z_rule
-    return arguments.rule(z, model, images, samples)
+    return "posterior" if model.decoder is None and command.z is None else command.z_rule
 
 
 def draw(
@@ -62,7 +61,7 @@ def draw(
         seen,
         kept,
         numbers,
-        rule(model, command, len(images), len(numbers)),
+        arguments.rule(z_of(model, command), model, seen, len(numbers)),
         ways,
         command.seed,
         command.truncation,

@@ -191,7 +191,7 @@ class Command(CheckedSettings):
     @property
     def z_rule(self) -> str | float:
         """As `csi_tf.inpaint` takes it."""
-        words = ("prior",) if self.mode == "sample" else ("posterior", "mean", "prior")
+        words = ("prior",) if self.mode == "sample" else ("posterior", "whole", "mean", "prior")
         if self.z is None or self.z in words:
             return self.z or words[0]
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from csi_tf import drawing, latents
+from csi_tf import arguments, drawing, latents
 from csi_tf.commands import drawn, sheets
 from csi_tf.commands.job import Job, Made, Picture
 from csi_tf.commands.output import plain
@@ -24,7 +24,7 @@ class Traversal:
         self._job, self._model, self._command = job, job.model, job.command
         if self._model.decoder is None:
             raise ValueError("this model has no latents to move: it was made with latents=False")
-        drawn.rule(self._model, self._command, 1, 1)
+        arguments.check_z(drawn.z_of(self._model, self._command), self._model)
         keys = self._command.latents_moved
         if not keys and self._model.named_latents:
             keys = [latent.name for latent in self._model.named_latents[:ROWS]]

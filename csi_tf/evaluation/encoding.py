@@ -1,5 +1,6 @@
 """Encoding many images, a batch at a time."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +20,20 @@ class Codes(NamedTuple):
     z: np.ndarray
 
 
-def encode(model: CSIModel, images_u8: np.ndarray, context_mask: Any, seed: int) -> Codes:
+def encode(
+    model: CSIModel,
+    images_u8: np.ndarray,
+    context_mask: Any,
+    seed: int,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Codes:
     """What of each image depends on its own pixels, mask and the seed alone."""
     mask = np.broadcast_to(np.asarray(context_mask, np.float32), (*images_u8.shape[:3], 1))
-    found = [
-        _encoded(model, pm1(images_u8[start : start + BATCH]), mask[start : start + BATCH], seed)
-        for start in range(0, len(images_u8), BATCH)
-    ]
+    found = []
+    for start in range(0, len(images_u8), BATCH):
+        rows = slice(start, start + BATCH)
+        found.append(_encoded(model, pm1(images_u8[rows]), mask[rows], seed))
+        tell(min(start + BATCH, len(images_u8)), len(images_u8))
     return Codes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 

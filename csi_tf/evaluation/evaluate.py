@@ -99,8 +99,9 @@ def _other(report: Report, about: dict[str, Any]) -> str:
         return "the evaluation of another model:"
     before = report.about.get("settings", {})
     for name, value in about["settings"].items():
-        if before.get(name) != value:
-            return f"an evaluation with {name}={before.get(name)} and not {value}: repeat that,"
+        old = before.get(name, getattr(Evaluation, name))  # the default where it was no setting yet
+        if old != value:
+            return f"an evaluation with {name}={old} and not {value}: repeat that,"
     return ""
 
 

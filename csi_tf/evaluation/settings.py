@@ -36,6 +36,7 @@ class Evaluation(CheckedSettings):
     control_values: int = 7
     train_images: int = 8000
     features: Literal["proxy", "inception"] = "proxy"
+    z: Literal["posterior", "whole"] = "posterior"
     clamped: bool = False
     overwrite: bool = False
     seed: int = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from csi_tf import checkpoints, data, loading, logs, masks, randomness
+from csi_tf import arguments, checkpoints, data, loading, logs, masks, randomness
 from csi_tf.config import Config
 from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
@@ -115,6 +115,7 @@ class Subject:
                     self.context_mask(mask, count),
                     samples,
                     seed=self.seed("completions"),
+                    z=self.settings.z,
                     truncation=truncation,
                     batch=self.settings.batch,
                     progress=report,
@@ -152,6 +153,7 @@ def open_subject(settings: Evaluation) -> Subject:
     path = loading.find(settings.model)
     info = checkpoints.read(path)[1]
     model = loading.load(path)
+    arguments.check_z(settings.z, model)
     config = loading.settings(path, info)
     dataset, data_dir = source(settings, config)
     wanted = max(settings.images, settings.control_images)

@@ -16,9 +16,10 @@ import numpy as np
 
 from csi_tf.evaluation import bootstrap
 from csi_tf.evaluation.report import Measure, Report
+from csi_tf.evaluation.settings import Evaluation
 
 # Settings of an evaluation that bounds, probes and KID depend on
-ALIKE = ("posterior_draws", "encoded_images", "train_images")
+ALIKE = ("posterior_draws", "encoded_images", "train_images", "z")
 Verdict = Literal["holds", "does not hold", "undecided", "not measured"]
 Reports = Mapping[str, Report]
 Statistic = Callable[[np.ndarray], Any]  # of rows, one for each image
@@ -253,5 +254,6 @@ def _refuse_unlike(quantities: Sequence[Of], reports: Reports) -> None:
         raise NotMeasured(f"trained on unequal numbers of images ({counts}): train both alike")
     settings = [about.get("settings", {}) for about in (a, b)]
     for name in ("images", "seed", "dataset", *ALIKE):
-        if settings[0].get(name) != settings[1].get(name) or a.get(name) != b.get(name):
+        first, second = (each.get(name, getattr(Evaluation, name)) for each in settings)
+        if first != second or a.get(name) != b.get(name):
             raise NotMeasured(f"{' and '.join(names)} were evaluated with different {name}")

@@ -1,0 +1,129 @@
+"""--mode=whole: fits what `csi_tf.whole` draws z from, and writes it beside the model."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from csi_tf import checkpoints, data, loading, logs, masks, provenance, randomness
+from csi_tf.evaluation.encoding import encode
+from csi_tf.model import CSIModel, named_weights
+from csi_tf.modes import Whole
+from csi_tf.whole import FILE, WholeLatents, encoder_digest
+
+BATCH, RATE, CLIP = 128, 2e-3, 1.0
+JUDGES = 512  # held-out pictures
+Masking = Callable[[int, int, int], np.ndarray]  # count, size, seed
+
+
+class Seen(NamedTuple):
+    """What is guessed, and what it is guessed from."""
+
+    z: np.ndarray  # (B,D), a draw from q given the whole picture
+    mean: np.ndarray  # (B,D), of q given the context
+    mask: np.ndarray  # (B,H,W,1)
+
+
+class _Nats(keras.Model):
+    def __init__(self, law: WholeLatents):
+        super().__init__(name="nats")
+        self.law = law
+
+    def call(self, seen: Any) -> Any:
+        return self.law.nats(*seen)
+
+
+def run(settings: Whole, directory: Path) -> None:
+    """--mode=whole"""
+    path = loading.find(settings.model)
+    model = loading.load(path)
+    if model.encoder is None:
+        raise ValueError(f"{path} has no latents to guess: it was trained with --nolatents")
+    config = loading.settings(path, checkpoints.read(path)[1])
+    source = settings.dataset or config.data.dataset
+    place = settings.data_dir or (None if settings.dataset else config.data.data_dir)
+    spec = settings.mask or config.masks.mask
+    convention = "white_is_hole" if settings.mask else config.masks.mask_convention
+    masking = partial(masks.sample, spec, convention=convention)
+
+    def pictures(split: str, limit: int | None) -> np.ndarray:
+        return data.arrays(source, split, model.size, data_dir=place, limit=limit).images
+
+    train = pictures("train", config.data.limit)
+    if config.data.horizontal_flip:
+        train = np.concatenate([train, train[:, :, ::-1]])
+    with logs.reports("Whole pictures", unit="pictures") as tell:
+        whole = encode(model, train, 1.0, settings.seed, tell)
+    law = WholeLatents(model.config.latent_dim, settings.seed)
+    law.build(None)
+    drawn = _batches(model, train, whole.z, masking, settings)
+    _fit(law, itertools.islice(drawn, settings.steps), settings.steps)
+    held = pictures(data.held_out_split(source, place), JUDGES)
+    held_z = encode(model, held, 1.0, settings.seed).z
+    found = judge(law, _seen(model, held, held_z, masking, settings.seed, "held-out"))
+    info = {
+        "encoder": encoder_digest(model),
+        "command": provenance.command(settings),
+        "dataset": provenance.dataset(source),
+        "mask": spec,
+        "pictures": len(train),
+        "held_out": found,
+        **provenance.about(),
+    }
+    arrays = {name: np.asarray(v) for name, v in named_weights(law).items()}
+    checkpoints.write(directory / FILE, checkpoints.export_half(arrays), info)
+    print(
+        f"{directory / FILE}: of z of {len(held)} held-out whole pictures"
+        f" {found['unexplained']:.0%} of the variance is not told by what is seen under"
+        f" {spec}; what is drawn is spread {found['spread']:.2f} times as far as the truth lies"
+    )
+
+
+def _batches(
+    model: CSIModel, images: np.ndarray, z: np.ndarray, masking: Masking, settings: Whole
+) -> Iterator[Seen]:
+    for step in itertools.count():
+        picks = np.random.default_rng(randomness.fold(settings.seed, "whole/rows", step))
+        rows = picks.integers(len(images), size=BATCH)
+        yield _seen(model, images[rows], z[rows], masking, settings.seed, step)
+
+
+def _seen(
+    model: CSIModel, images: np.ndarray, z: np.ndarray, masking: Masking, seed: int, step: int | str
+) -> Seen:
+    seed = randomness.fold(seed, "whole/masks", step) % 2**31
+    mask = masking(len(images), model.size, seed)
+    return Seen(z, encode(model, images, mask, seed).mean, mask)
+
+
+def _fit(law: WholeLatents, batches: Iterator[Seen], steps: int) -> None:
+    network = _Nats(law)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
+    compiled = keras.backend.backend() == "jax"
+    network.compile(
+        keras.optimizers.Adam(rate, clipnorm=CLIP),
+        lambda _, nats: ops.mean(nats),
+        jit_compile=compiled,
+    )
+    with logs.progress(steps, description="Whole latents") as bar:
+        for seen in batches:
+            nats = network.train_on_batch(tuple(seen), np.zeros(len(seen.z), np.float32))
+            bar.advance(scalars={"nats": nats})
+
+
+def judge(law: WholeLatents, seen: Seen) -> dict[str, float]:
+    """The part of the variance of z that is not told, and how far the law spreads for how far off
+    it is: 1 where it is right."""
+    centre, factor = (np.asarray(each, np.float64) for each in law(seen.mean, seen.mask))
+    away = seen.z - centre
+    normal = np.einsum("bij,bj->bi", factor, away)
+    return {
+        "nats": float(np.mean(np.asarray(law.nats(*seen)))),
+        "unexplained": float(np.square(away).sum() / np.square(seen.z - seen.z.mean(0)).sum()),
+        "spread": float(1 / np.sqrt(np.square(normal).mean())),
+    }

@@ -1,0 +1,220 @@
+"""z of whole pictures guessed from what is seen: its law, its fit, and completions with it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from commanding import export
+from test_inpaint import EYES, assert_same, make, part, pictures
+
+import csi_tf
+import run
+from csi_tf import checkpoints, loading, masks, whole, whole_fitting
+from csi_tf import model as models
+from csi_tf.inpaint import inpaint, reconstruct
+from csi_tf.whole import WholeLatents
+from csi_tf.whole_fitting import Seen
+
+DIM, SIZE = 4, 16
+
+
+def some_law(seed=3):
+    """Weights of a size that matters."""
+    law = WholeLatents(DIM)
+    law.build(None)
+    rng = np.random.default_rng(seed)
+    for layer in (law.shift, law.factor):
+        layer.kernel.assign(rng.normal(0, 0.05, layer.kernel.shape))
+    return law
+
+
+def some_inputs(count=6):
+    rng = np.random.default_rng(0)
+    mask = masks.sample("rectangle", count, SIZE, 1)
+    return rng.normal(size=(count, DIM)).astype(np.float32), mask
+
+
+def test_nats_are_those_of_the_gaussian():
+    law = some_law()
+    mean, mask = some_inputs()
+    z = np.random.default_rng(1).normal(size=mean.shape).astype(np.float32)
+    centre, factor = (np.asarray(x, np.float64) for x in law(mean, mask))
+    assert np.array_equal(np.triu(factor, 1), np.zeros_like(factor))
+    for i, nats in enumerate(np.asarray(law.nats(z, mean, mask))):
+        precision = factor[i].T @ factor[i]
+        away = z[i] - centre[i]
+        sign, logdet = np.linalg.slogdet(precision)
+        assert sign == 1
+        expected = 0.5 * (away @ precision @ away - logdet + DIM * np.log(2 * np.pi))
+        np.testing.assert_allclose(nats, expected, rtol=1e-5)  # float32
+
+
+def test_draws_have_the_moments_of_the_gaussian():
+    law, count = some_law(), 40_000
+    mean, mask = (np.repeat(x[:1], count, axis=0) for x in some_inputs())
+    normal = np.random.default_rng(2).normal(size=(count, DIM))
+    drawn = law.draw(mean, mask, normal)
+    centre, factor = (np.asarray(x[0], np.float64) for x in law(mean[:1], mask[:1]))
+    expected = np.linalg.inv(factor.T @ factor)
+    scale = np.sqrt(np.diag(expected))
+    # Five standard errors of a mean, and of a correlation.
+    assert np.all(np.abs(drawn.mean(0) - centre) < 5 * scale / np.sqrt(count))
+    off = (np.cov(drawn.T) - expected) / np.outer(scale, scale)
+    assert np.all(np.abs(off) < 5 * np.sqrt(2 / count))
+
+
+def test_large_entries_beside_the_diagonal_do_no_harm():
+    law = some_law()
+    law.factor.bias.assign(np.full(DIM**2, 200.0) * (1 - np.eye(DIM).ravel()))
+    mean, mask = some_inputs()
+    assert np.isfinite(np.asarray(law.nats(mean, mean, mask))).all()
+
+
+def test_a_mask_is_told_by_where_it_is():
+    law = some_law()
+    mean = np.zeros((2, DIM), np.float32)
+    mask = np.stack([masks.named(name, SIZE) for name in ("eyes", "mouth")])
+    centre, factor = (np.asarray(x) for x in law(mean, mask))
+    assert np.abs(centre[0] - centre[1]).max() > 1e-3
+    assert np.abs(factor[0] - factor[1]).max() > 1e-3
+
+
+def test_fitting_finds_what_is_told_and_how_far_off_that_is():
+    """z is half the mean, and the rest is noise, the wider the more is hidden."""
+    rng = np.random.default_rng(4)
+
+    def batch(count):
+        mask = masks.sample("rectangle", count, SIZE, int(rng.integers(2**31)))
+        mean = rng.normal(size=(count, DIM)).astype(np.float32)
+        hidden = 1 - mask.mean(axis=(1, 2))
+        noise = rng.normal(size=mean.shape) * (0.2 + hidden)
+        return Seen((mean / 2 + noise).astype(np.float32), mean, mask), hidden
+
+    law = WholeLatents(DIM)
+    law.build(None)
+    steps = 300
+    whole_fitting._fit(law, (batch(128)[0] for _ in range(steps)), steps)
+    seen, hidden = batch(2000)
+    found = whole_fitting.judge(law, seen)
+    ideal = np.square(seen.z - seen.mean / 2).sum() / np.square(seen.z - seen.z.mean(0)).sum()
+    assert found["unexplained"] == pytest.approx(ideal, rel=0.05)
+    assert found["spread"] == pytest.approx(1, abs=0.1)
+    normal = np.random.default_rng(5).normal(size=seen.mean.shape)
+    away = law.draw(seen.mean, seen.mask, normal) - law(seen.mean, seen.mask)[0]
+    scale = np.sqrt(np.square(away).mean(axis=1))
+    assert np.corrcoef(scale, hidden[:, 0])[0, 1] > 0.5  # each scale is of four numbers
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = make()
+    model.draw_whole = some_law().draw
+    return model
+
+
+def test_completions_keep_what_is_observed_and_differ_more(model):
+    images = pictures()
+    drawn = inpaint(model, images, EYES, 3, z="whole", seed=1)
+    for sample in range(3):
+        assert np.array_equal(drawn.images[:, sample] * (EYES == 1), images * (EYES == 1))
+    law = some_law()
+    # What the posterior's mean is, is what z is guessed from.
+    mean = inpaint(model, images, EYES, 3, z="mean", seed=1).inferred
+    centre, factor = law(mean[:, 0], np.stack([EYES] * 3))
+    whitened = np.einsum(
+        "bij,bsj->bsi", np.asarray(factor), drawn.inferred - np.asarray(centre)[:, None]
+    )
+    assert 0.3 < whitened.std() < 2  # 36 standard normal numbers
+    assert np.array_equal(drawn.latents, drawn.inferred)
+
+
+def test_a_completion_does_not_depend_on_the_company(model):
+    images = pictures()
+    together = inpaint(model, images, EYES, 4, z="whole", seed=2)
+    alone = inpaint(model, images[1:2], EYES, 2, z="whole", seed=2, first_sample=2)
+    assert_same(part(together, slice(1, 2), slice(2, 4)), part(alone))
+
+
+def test_where_nothing_is_hidden_it_is_the_posterior(model):
+    images = pictures()
+    for draw in (
+        lambda z: inpaint(model, images, "none", z=z),
+        lambda z: reconstruct(model, images, z=z),
+    ):
+        assert np.array_equal(draw("whole").inferred, draw("posterior").inferred)
+
+
+def test_latents_that_are_set_stay_set(model):
+    drawn = inpaint(model, pictures(), EYES, 2, {1: 2.5}, z="whole")
+    np.testing.assert_allclose(drawn.latents[..., 1], 2.5, rtol=1e-6)
+
+
+def test_a_model_without_it_says_how_to_get_it():
+    with pytest.raises(ValueError, match="--mode=whole"):
+        inpaint(make(), pictures(), EYES, z="whole")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export(Path("trained"))
+    return tmp_path
+
+
+def fit(*words):
+    return run.main(["run.py", "--mode=whole", "--model=trained", "--steps=3", *words])
+
+
+def test_the_command_writes_what_loading_and_inpainting_take(place, capsys):
+    assert fit() == 0
+    said = capsys.readouterr().out
+    assert "variance is not told" in said
+    assert whole.FILE in said
+    info = checkpoints.read(Path("trained") / whole.FILE)[1]
+    assert info["command"].endswith("--mode=whole --model=trained --steps=3")
+    assert info["mask"] == "rectangle"
+    words = ["--input=dataset:procedural_faces:test:0-1", "--mask=mouth", "--num_samples=2"]
+    how = ["run.py", "--mode=inpaint", "--model=trained", *words]
+    assert run.main([*how, "--z=whole", "--output=a"]) == 0
+    assert run.main([*how, "--output=b"]) == 0
+    assert Path("a/results.jsonl").read_text() != Path("b/results.jsonl").read_text()
+
+
+def test_it_is_the_same_again_and_goes_with_an_export(place):
+    assert fit() == 0
+    first = checkpoints.read(Path("trained") / whole.FILE)[0]
+    assert fit() == 0
+    again = checkpoints.read(Path("trained") / whole.FILE)[0]
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again[name], name)
+    assert run.main(["run.py", "--mode=export", "--model=trained", "--output=small"]) == 0
+    assert csi_tf.load("small").draw_whole is not None
+
+
+def test_of_another_encoder_it_is_refused(place):
+    assert fit() == 0
+    weights, info = checkpoints.read(Path("trained") / loading.MODEL_FILE)
+    name = next(name for name in weights if name.startswith("encoder/"))
+    Path("other").mkdir()
+    other = weights | {name: weights[name] + 1}
+    checkpoints.write(Path("other") / loading.MODEL_FILE, other, info)
+    shutil.copy(Path("trained") / whole.FILE, "other")
+    with pytest.raises(ValueError, match="another encoder"):
+        csi_tf.load("other")
+
+
+def test_what_cannot_be_fitted_is_said(place, capsys):
+    assert fit("--mask=nowhere") == run.USAGE
+    assert "nowhere" in capsys.readouterr().err
+    assert run.main(["run.py", "--mode=whole", "--model=procedural_faces"]) == run.USAGE
+    assert "comes along" in capsys.readouterr().err
+    config = tiny.config("one_stage", model={"latents": False})
+    bare = models.make(models.for_stage(config.model, "one_stage"), SIZE, seed=1)
+    weights = {name: np.asarray(v) for name, v in models.exported_weights(bare).items()}
+    Path("bare").mkdir()
+    info = {"stage": "one_stage", "config": config.to_json(), "version": csi_tf.__version__}
+    checkpoints.write(Path("bare") / loading.MODEL_FILE, weights, info)
+    assert run.main(["run.py", "--mode=whole", "--model=bare"]) == run.USAGE
+    assert "no latents" in capsys.readouterr().err
