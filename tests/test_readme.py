@@ -77,6 +77,8 @@ def shortened(argv):
         return [*argv, "--image_size=16"]
     if mode == "evaluate":
         return [*argv, *MEASURED]
+    if mode == "whole":
+        return [*argv, "--steps=3"]
     return [word.replace("test:0-15", "test:0-1") for word in argv]
 
 
