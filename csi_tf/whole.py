@@ -70,9 +70,9 @@ class WholeLatents(keras.layers.Layer):
         """(B,) -log p(z)"""
         centre, factor = self(mean, context_mask)
         normal = ops.einsum("bij,bj->bi", factor, z - centre)
-        logs_ = ops.sum(ops.log(ops.diagonal(factor, axis1=1, axis2=2)), axis=1)
+        log_volume = ops.sum(ops.log(ops.diagonal(factor, axis1=1, axis2=2)), axis=1)
         constant = 0.5 * self.latent_dim * math.log(2 * math.pi)
-        return 0.5 * ops.sum(ops.square(normal), axis=1) - logs_ + constant
+        return 0.5 * ops.sum(ops.square(normal), axis=1) - log_volume + constant
 
     def draw(self, mean: np.ndarray, context_mask: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """(B,D) float32 from standard normal numbers (B,D)."""

@@ -1,6 +1,7 @@
 """The models that come along: whole, small, described, and better than knowing nothing."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import csi_tf
 import run
-from csi_tf import checkpoints, files, latents, loading, logs
+from csi_tf import checkpoints, files, latents, loading, logs, whole
 from csi_tf.evaluation import evaluate
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation.bootstrap import FEWEST
@@ -56,11 +57,19 @@ def test_a_damaged_model_is_not_loaded(tmp_path, monkeypatch):
     broken = tmp_path / "procedural_faces" / "stage1" / loading.MODEL_FILE
     broken.parent.mkdir(parents=True)
     (tmp_path / loading.HASHES).write_text((loading.SHIPPED / loading.HASHES).read_text())
-    whole = (folder("procedural_faces") / "stage1" / loading.MODEL_FILE).read_bytes()
-    broken.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    intact = (folder("procedural_faces") / "stage1" / loading.MODEL_FILE).read_bytes()
+    broken.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
+    folder_before = loading.SHIPPED
     monkeypatch.setattr(loading, "SHIPPED", tmp_path)
     with pytest.raises(ValueError, match=r"stage1/model.safetensors is damaged"):
         csi_tf.load(broken)
+    place = tmp_path / "celeba32" / "stage2"
+    shutil.copytree(folder_before / "celeba32" / "stage2", place)
+    fitted = place / whole.FILE
+    content = fitted.read_bytes()
+    fitted.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"stage2/whole.safetensors is damaged"):
+        csi_tf.load(place)
 
 
 def evaluation(name):
@@ -80,8 +89,9 @@ def test_what_its_card_says_was_measured_of_this_very_file(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_latents_have_names(name):
+def test_its_latents_have_names_and_can_be_drawn_as_of_whole_pictures(name):
     model = csi_tf.load(name)
+    assert model.draw_whole is not None
     assert len(model.named_latents) >= 5
     assert all(isinstance(each, latents.Latent) for each in model.named_latents)
 

@@ -13,6 +13,7 @@ import csi_tf
 import run
 from csi_tf import checkpoints, loading, masks, whole, whole_fitting
 from csi_tf import model as models
+from csi_tf.evaluation.report import Report
 from csi_tf.inpaint import inpaint, reconstruct
 from csi_tf.whole import WholeLatents
 from csi_tf.whole_fitting import Seen
@@ -218,3 +219,40 @@ def test_what_cannot_be_fitted_is_said(place, capsys):
     checkpoints.write(Path("bare") / loading.MODEL_FILE, weights, info)
     assert run.main(["run.py", "--mode=whole", "--model=bare"]) == run.USAGE
     assert "no latents" in capsys.readouterr().err
+
+
+def test_it_is_told_when_what_z_was_drawn_from_has_changed(place, capsys):
+    assert fit() == 0
+    words = ["--input=dataset:procedural_faces:test:0-0", "--mask=mouth", "--num_samples=1"]
+    how = ["run.py", "--mode=inpaint", "--model=trained", "--z=whole", "--output=a", *words]
+    assert run.main(how) == 0
+    again = ["run.py", "--mode=inpaint", "--output=b"]
+    again.append(f"--repeat={next(Path('a').glob('*-000.png'))}")
+    assert run.main(again) == 0
+    assert fit("--seed=1") == 0
+    capsys.readouterr()
+    assert run.main([*again, "--overwrite"]) == run.FAILURE
+    assert whole.FILE in capsys.readouterr().err
+
+
+def test_an_evaluation_is_of_one_way_to_draw_z(place, capsys):
+    quick = ["--parts=seam", "--images=10", "--num_samples=2", "--masks=mouth"]
+    how = ["run.py", "--mode=evaluate", "--model=trained", *quick]
+    assert run.main([*how, "--z=whole"]) == run.USAGE
+    assert "--mode=whole" in capsys.readouterr().err
+    assert fit() == 0
+    assert run.main([*how, "--z=whole", "--output=w"]) == 0
+    assert run.main([*how, "--output=p"]) == 0
+    a, b = (Report.read(Path(each)) for each in ("w", "p"))
+    assert not np.array_equal(a.rows("seam/none/steps"), b.rows("seam/none/steps"))
+    # One from before there was this setting is of the posterior.
+    del b.about["settings"]["z"]
+    b.write(Path("p"))
+    assert run.main([*how, "--output=p"]) == 0
+    capsys.readouterr()
+    assert run.main([*how, "--z=whole", "--output=p"]) == run.USAGE
+    assert "--overwrite" in capsys.readouterr().err
+    assert fit("--seed=1") == 0
+    capsys.readouterr()
+    assert run.main([*how, "--z=whole", "--output=w"]) == run.USAGE
+    assert whole.FILE in capsys.readouterr().err

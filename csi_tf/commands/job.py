@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from csi_tf import checks, drawing, files, latents, loading
+from csi_tf import checks, drawing, files, latents, loading, whole
 from csi_tf.commands import holes, sources
 from csi_tf.commands.output import Output, Record, read_record
 from csi_tf.commands.settings import Box, Command
@@ -68,6 +68,8 @@ class Job:
         names = latents.file_of(self._model_file)
         if names and (command.latents or command.mode == "traverse"):
             self._sums[latents.FILE] = files.digest(names)
+        if command.z == "whole" and self.model.draw_whole is not None:
+            self._sums[whole.FILE] = files.digest(self._model_file.parent / whole.FILE)
         if command.paste_back:
             size = self.model.size
             note(f"note: what is pasted back has the model's {size}x{size} pixels, enlarged")

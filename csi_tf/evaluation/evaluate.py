@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from csi_tf import files, latents, logs, provenance
+from csi_tf import files, latents, logs, provenance, whole
 from csi_tf.errors import Stopped
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation import subject as subjects
@@ -64,6 +64,7 @@ def _about(settings: Evaluation, subject: Subject) -> dict[str, Any]:
     return {
         "model": str(settings.model),
         "sha256": files.digest(subject.path),
+        **({"whole_sha256": _fit(subject)} if settings.z == "whole" else {}),
         "stage": subject.stage,
         "images_seen": subject.info.get("images_seen", 0),
         "images_seen_in_all": subject.images_seen,
@@ -73,6 +74,10 @@ def _about(settings: Evaluation, subject: Subject) -> dict[str, Any]:
         "command": provenance.command(settings),
         **provenance.about(),
     }
+
+
+def _fit(subject: Subject) -> str:
+    return files.digest(subject.path.parent / whole.FILE)
 
 
 def _begun(settings: Evaluation, directory: Path, about: dict[str, Any]) -> Report:
@@ -97,6 +102,8 @@ def _other(report: Report, about: dict[str, Any]) -> str:
     """Why the report cannot be gone on with."""
     if report.about.get("sha256") != about["sha256"]:
         return "the evaluation of another model:"
+    if report.about.get("whole_sha256") != about.get("whole_sha256"):
+        return f"an evaluation with another {whole.FILE}, or without:"
     before = report.about.get("settings", {})
     for name, value in about["settings"].items():
         old = before.get(name, getattr(Evaluation, name))  # the default where it was no setting yet
