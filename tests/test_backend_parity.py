@@ -21,6 +21,7 @@ import sys
 import keras
 import numpy as np
 
+from csi_tf.whole import WholeLatents
 from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, mixture, receptive_field, sampling
 
 assert keras.backend.backend() == sys.argv[3]
@@ -53,6 +54,12 @@ for name, blocks, options in (
             forward, given["image"], given["mask"], maps, noise, given["image"], method
         )
         found[f"{name}_sampled_{method}"] = np.clip(sampled.exact, -1, 1) * (given["mask"] == 0)
+law = WholeLatents(3)
+law.build(None)
+law.set_weights([rng.normal(0, 0.1, w.shape).astype("float32") for w in law.weights])
+mean, larger = rng.normal(size=(2, 3)).astype("float32"), given["mask"].repeat(2, 1).repeat(2, 2)
+found["whole_nats"] = law.nats(2 * mean, mean, larger)
+found["whole_drawn"] = law.draw(mean, larger, mean)
 found["field"] = receptive_field.measure(ForwardPixelCNN(1, 4, 1, field=(3, 5)))
 np.savez(sys.argv[2], **{k: np.asarray(v) for k, v in found.items()})
 """
