@@ -88,7 +88,7 @@ class Whole(CheckedSettings):
     dataset: str | None = None
     data_dir: str | None = None
     mask: str | None = None
-    steps: int = 4000
+    steps: int = 8000
     seed: int = 0
 
     def check(self) -> None:

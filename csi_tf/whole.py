@@ -2,16 +2,15 @@
 
 Under an MMD, q(z | x_c, m) is nearly a point. Of what a hole hides altogether, a smile under the
 lower half, it says the average, so all completions have about the average smile. Here z is drawn
-as q of the whole picture might have had it: from a Gaussian whose mean and precision a small
-network tells from the mean of q(z | x_c, m) and the mask. --mode=whole fits it to the encoder's
-own answers for training pictures and writes it beside the model; `inpaint` draws from it where z
-is "whole".
+as q of the whole picture might have had it, from a law that a small network tells from the mean of
+q(z | x_c, m) and the mask. --mode=whole fits it to the encoder's own answers for training pictures
+and writes it beside the model; `inpaint` draws from it where z is "whole".
 """
 
 import hashlib
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,40 +20,78 @@ from csi_tf import checkpoints, randomness
 from csi_tf.model import CSIModel, named_weights
 
 FILE = "whole.safetensors"
-CELLS, WIDTH, LAYERS = 8, 256, 2  # the mask is told as shares of 8x8 cells
+CELLS, WIDTH, LAYERS = 8, 384, 3  # the mask is told as shares of 8x8 cells
+COMPONENTS = 6
+_SMALLEST = -5.0  # log of a scale: a component may not become a point
+_FURTHEST = 6.0  # of a number of the noise, as the next ones see it
+
+
+class Told(NamedTuple):
+    """What the mean of q and the mask tell."""
+
+    centre: Any  # (B,D)
+    factor: Any  # (B,D,D) U, lower triangular
+    context: Any  # (B,WIDTH)
 
 
 class WholeLatents(keras.layers.Layer):
-    """N(mu, (U^T U)^-1), U lower triangular, of z given the mean (B,D) of q and the mask."""
+    """p(z | mean of q, mask): U (z - centre) is noise, each number of which is of a mixture of
+    logistics that depends on the numbers before it, so that a beard may be there or not."""
 
     def __init__(self, latent_dim: int, seed: int = 0, **kwargs: Any):
         super().__init__(**{"name": "whole", "dtype": "float32"} | kwargs)
-
-        def dense(name: str, units: int, scale: float, activation: str | None = None) -> Any:
-            start = keras.initializers.VarianceScaling(
-                scale, seed=randomness.fold(seed, "whole", name) % 2**31
-            )
-            return keras.layers.Dense(
-                units, activation, kernel_initializer=start, name=name, dtype="float32"
-            )
-
         self.latent_dim = latent_dim
-        self.body = [dense(f"hidden_{i}", WIDTH, 1.0, "elu") for i in range(LAYERS)]
-        # Nearly 0, so that it begins at N(the mean, I).
-        self.shift = dense("shift", latent_dim, 1e-4)
-        self.factor = dense("factor", latent_dim**2, 1e-4)
+        self._seed = seed
+        self.body = [self._dense(f"hidden_{i}", WIDTH, 1.0, "elu") for i in range(LAYERS)]
+        # Nearly 0, so that it begins at the mean and U = 1.
+        self.shift = self._dense("shift", latent_dim, 1e-4)
+        self.factor = self._dense("factor", latent_dim**2, 1e-4)
+        # The places up to which a unit sees the noise: what is said of a number sees none of it.
+        places = np.arange(latent_dim)
+        hidden = np.arange(WIDTH) % max(latent_dim - 1, 1)
+        said = np.repeat(places - 1, 3 * COMPONENTS)
+        self._sees = [
+            (before[:, None] <= after).astype(np.float32)
+            for before, after in ((places, hidden), (hidden, hidden), (hidden, said))
+        ]
+        # The last one nearly 0, so that all noise begins as the same mixture.
+        scales = (1.0, 1.0, 1e-3)
+        self.chain = [
+            self._dense(f"chain_{i}", sees.shape[1], scale)
+            for i, (sees, scale) in enumerate(zip(self._sees, scales, strict=True))
+        ]
+
+    def _start(self, name: str, scale: float) -> Any:
+        seed = randomness.fold(self._seed, "whole", name) % 2**31
+        return keras.initializers.VarianceScaling(scale, seed=seed)
+
+    def _dense(self, name: str, units: int, scale: float, activation: str | None = None) -> Any:
+        return keras.layers.Dense(
+            units,
+            activation,
+            kernel_initializer=self._start(name, scale),
+            name=name,
+            dtype="float32",
+        )
 
     def build(self, mean_shape: Any, mask_shape: Any = None) -> None:
         width = self.latent_dim + CELLS**2
         for layer in self.body:
             layer.build((None, width))
             width = WIDTH
-        for layer in (self.shift, self.factor):
+        for layer in (self.shift, self.factor, *self.chain):
             layer.build((None, width))
+        self.kernels = [
+            self.add_weight(
+                shape=sees.shape,
+                initializer=self._start(f"noise_{i}", 1.0 if i < 2 else 1e-3),
+                name=f"noise_{i}",
+            )
+            for i, sees in enumerate(self._sees)
+        ]
         self.built = True
 
-    def call(self, mean: Any, context_mask: Any) -> tuple[Any, Any]:
-        """mu (B,D) and U (B,D,D)"""
+    def call(self, mean: Any, context_mask: Any) -> Told:
         cells = ops.shape(context_mask)[1] // CELLS
         seen = ops.average_pool(context_mask, cells, cells) if cells > 1 else context_mask
         x = ops.concatenate([mean, ops.reshape(seen, (-1, CELLS**2))], axis=1)
@@ -64,21 +101,62 @@ class WholeLatents(keras.layers.Layer):
         eye = ops.eye(self.latent_dim)
         # Entries off the diagonal are of any size: none is to overflow in what is thrown away.
         diagonal = eye * ops.exp(eye * square)
-        return mean + self.shift(x), diagonal + ops.tril(square, -1)
+        return Told(mean + self.shift(x), diagonal + ops.tril(square, -1), x)
 
-    def nats(self, z: Any, mean: Any, context_mask: Any) -> Any:
+    def mixtures(self, noise: Any, told: Told) -> tuple[Any, Any, Any]:
+        """Log weights, means and log scales (B,D,K) of each number of the noise (B,D), given those
+        before it."""
+
+        def layer(i: int, x: Any) -> Any:
+            kernel = self.kernels[i] * self._sees[i]
+            return ops.matmul(x, kernel) + self.chain[i](told.context)
+
+        x = ops.elu(layer(0, ops.clip(noise, -_FURTHEST, _FURTHEST) / 2))
+        x = x + ops.elu(layer(1, x))
+        said = ops.reshape(layer(2, x), (-1, self.latent_dim, 3, COMPONENTS))
+        apart = np.linspace(-1, 1, COMPONENTS, dtype=np.float32)
+        log_scales = ops.maximum(said[:, :, 2] - 0.8, _SMALLEST)
+        return ops.log_softmax(said[:, :, 0]), said[:, :, 1] + apart, log_scales
+
+    def nats(self, z: Any, told: Told) -> Any:
         """(B,) -log p(z)"""
-        centre, factor = self(mean, context_mask)
-        normal = ops.einsum("bij,bj->bi", factor, z - centre)
-        log_volume = ops.sum(ops.log(ops.diagonal(factor, axis1=1, axis2=2)), axis=1)
-        constant = 0.5 * self.latent_dim * math.log(2 * math.pi)
-        return 0.5 * ops.sum(ops.square(normal), axis=1) - log_volume + constant
+        noise = ops.einsum("bij,bj->bi", told.factor, z - told.centre)
+        log_weights, means, log_scales = self.mixtures(noise, told)
+        x = (noise[..., None] - means) * ops.exp(-log_scales)
+        each = ops.logsumexp(log_weights - x - 2 * ops.softplus(-x) - log_scales, axis=2)
+        log_volume = ops.sum(ops.log(ops.diagonal(told.factor, axis1=1, axis2=2)), axis=1)
+        return -ops.sum(each, axis=1) - log_volume
 
     def draw(self, mean: np.ndarray, context_mask: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """(B,D) float32 from standard normal numbers (B,D)."""
-        centre, factor = (np.asarray(each, np.float64) for each in self(mean, context_mask))
-        away = np.linalg.solve(factor, normal[..., None].astype(np.float64))[..., 0]
+        told = self(mean, context_mask)
+        below = _normal_cdf(normal)
+        noise = np.zeros(normal.shape, np.float32)
+        for i in range(self.latent_dim):
+            mixture = (np.asarray(x, np.float64)[:, i] for x in self.mixtures(noise, told))
+            noise[:, i] = _quantile(below[:, i], *mixture)
+        centre, factor = (np.asarray(x, np.float64) for x in (told.centre, told.factor))
+        away = np.linalg.solve(factor, noise[..., None].astype(np.float64))[..., 0]
         return (centre + away).astype(np.float32)
+
+
+def _normal_cdf(x: np.ndarray) -> np.ndarray:
+    below = 0.5 * np.vectorize(math.erfc)(-x.astype(np.float64) / math.sqrt(2))
+    return np.clip(below, 1e-12, 1 - 1e-12)
+
+
+def _quantile(
+    below: np.ndarray, log_weights: np.ndarray, means: np.ndarray, log_scales: np.ndarray
+) -> np.ndarray:
+    """(B,) that a share `below` (B,) of mixtures of logistics (B,K) lies below."""
+    weights, scales = np.exp(log_weights), np.exp(log_scales)
+    of_each = means + scales * np.log(below / (1 - below))[:, None]
+    low, high = of_each.min(axis=1), of_each.max(axis=1)  # between them, then by halves
+    for _ in range(40):
+        middle = (low + high) / 2
+        share = np.sum(weights / 2 * (1 + np.tanh((middle[:, None] - means) / scales / 2)), axis=1)
+        low, high = np.where(share < below, middle, low), np.where(share < below, high, middle)
+    return (low + high) / 2
 
 
 def beside(model_file: Path, model: CSIModel) -> WholeLatents | None:
