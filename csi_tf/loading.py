@@ -75,9 +75,18 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
     A latents.json beside the file gives its latents names.
     """
     path = find(where)
-    _check_shipped(path)
+    model = alone(path)
     if (fitted := path.parent / whole.FILE).exists():
         _check_shipped(fitted)
+    if law := whole.beside(path, model):
+        model.draw_whole = law.draw
+    model.named_latents = latents.beside(path, model.config.latent_dim)
+    return model
+
+
+def alone(path: Path) -> CSIModel:
+    """The model of a file, without what lies beside it."""
+    _check_shipped(path)
     weights, info = checkpoints.read(path)
     if "config" not in info or "stage" not in info:
         raise ValueError(f"{path} is a checkpoint of something else than a model of csi-tf.")
@@ -91,9 +100,6 @@ def load(where: str | os.PathLike[str]) -> CSIModel:
         checkpoints.match(weights, named)
     for name, variable in named.items():
         variable.assign(weights[name])
-    if law := whole.beside(path, model):
-        model.draw_whole = law.draw
-    model.named_latents = latents.beside(path, network.latent_dim)
     return model
 
 

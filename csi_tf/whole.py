@@ -167,14 +167,20 @@ def beside(model_file: Path, model: CSIModel) -> WholeLatents | None:
     arrays, info = checkpoints.read(path)
     if info.get("encoder") != encoder_digest(model):
         raise ValueError(
-            f"{path} was fitted to another encoder than that of {model_file}: delete it;"
+            f"{path} was fitted to another encoder than that of {model_file}:"
             f" --mode=whole --model={model_file} makes one for this."
         )
     law = WholeLatents(model.config.latent_dim)
     law.build(None)
     named = named_weights(law)
     arrays = checkpoints.import_half(arrays)
-    checkpoints.match(arrays, named)
+    try:
+        checkpoints.match(arrays, named)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not of this version of csi-tf: --mode=whole --model={model_file} makes one"
+            f" that is. {error}"
+        ) from error
     for name, variable in named.items():
         variable.assign(arrays[name])
     return law

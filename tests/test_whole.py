@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_probability as tfp
 import tiny
 from commanding import export
 from test_inpaint import EYES, assert_same, make, part, pictures
@@ -26,8 +27,8 @@ def some_law(seed=3):
     law = WholeLatents(DIM)
     law.build(None)
     rng = np.random.default_rng(seed)
-    for layer in (law.shift, law.factor):
-        layer.kernel.assign(rng.normal(0, 0.05, layer.kernel.shape))
+    for kernel in (law.shift.kernel, law.factor.kernel, law.chain[2].kernel, law.kernels[2]):
+        kernel.assign(rng.normal(0, 0.05, kernel.shape))
     return law
 
 
@@ -37,47 +38,85 @@ def some_inputs(count=6):
     return rng.normal(size=(count, DIM)).astype(np.float32), mask
 
 
-def test_nats_are_those_of_the_gaussian():
+def logistic(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_nats_are_those_of_a_chain_of_mixtures():
     law = some_law()
     mean, mask = some_inputs()
     z = np.random.default_rng(1).normal(size=mean.shape).astype(np.float32)
-    centre, factor = (np.asarray(x, np.float64) for x in law(mean, mask))
+    told = law(mean, mask)
+    centre, factor = np.asarray(told.centre, np.float64), np.asarray(told.factor, np.float64)
     assert np.array_equal(np.triu(factor, 1), np.zeros_like(factor))
-    for i, nats in enumerate(np.asarray(law.nats(z, mean, mask))):
-        precision = factor[i].T @ factor[i]
-        away = z[i] - centre[i]
-        sign, logdet = np.linalg.slogdet(precision)
-        assert sign == 1
-        expected = 0.5 * (away @ precision @ away - logdet + DIM * np.log(2 * np.pi))
-        np.testing.assert_allclose(nats, expected, rtol=1e-5)  # float32
+    noise = np.einsum("bij,bj->bi", factor, z - centre)
+    mixtures = (np.asarray(x, np.float64) for x in law.mixtures(noise.astype(np.float32), told))
+    log_weights, means, log_scales = mixtures
+    np.testing.assert_allclose(np.exp(log_weights).sum(-1), 1, rtol=1e-6)
+    x = logistic((noise[..., None] - means) / np.exp(log_scales))
+    density = np.sum(np.exp(log_weights) * x * (1 - x) / np.exp(log_scales), axis=-1)
+    expected = -np.log(density).sum(1) - np.log(np.linalg.det(factor))
+    np.testing.assert_allclose(law.nats(z, told), expected, rtol=1e-4, atol=1e-4)  # float32
 
 
-def test_draws_have_the_moments_of_the_gaussian():
-    law, count = some_law(), 40_000
+def test_what_is_said_of_a_number_depends_on_those_before_it_and_on_no_other():
+    law = some_law()
+    told = law(*some_inputs(1))
+    noise = np.random.default_rng(1).normal(size=(1, DIM)).astype(np.float32)
+    before = np.concatenate([np.asarray(x)[0] for x in law.mixtures(noise, told)], axis=1)
+    for i in range(DIM):
+        other = noise.copy()
+        other[0, i] += 0.7
+        after = np.concatenate([np.asarray(x)[0] for x in law.mixtures(other, told)], axis=1)
+        changed = (after != before).any(axis=1)
+        assert changed.tolist() == [j > i for j in range(DIM)]
+
+
+def test_the_probability_of_all_of_one_number_is_one():
+    law = WholeLatents(1)
+    law.build(None)
+    rng = np.random.default_rng(0)
+    for layer in (law.shift, law.factor, law.chain[2]):
+        layer.kernel.assign(rng.normal(0, 0.1, layer.kernel.shape))
+    z = np.linspace(-40, 40, 40_001, dtype=np.float32)[:, None]
+    mask = np.broadcast_to(masks.named("eyes", SIZE), (len(z), SIZE, SIZE, 1)).astype(np.float32)
+    told = law(np.full_like(z, 0.3), mask)
+    density = np.exp(-np.asarray(law.nats(z, told), np.float64))
+    assert density.sum() * (z[1, 0] - z[0, 0]) == pytest.approx(1, abs=1e-3)  # float32
+
+
+def test_draws_are_of_the_law():
+    """What is drawn first makes what is drawn of each number uniform again under its mixture."""
+    law, count = some_law(), 4000
     mean, mask = (np.repeat(x[:1], count, axis=0) for x in some_inputs())
     normal = np.random.default_rng(2).normal(size=(count, DIM))
     drawn = law.draw(mean, mask, normal)
-    centre, factor = (np.asarray(x[0], np.float64) for x in law(mean[:1], mask[:1]))
-    expected = np.linalg.inv(factor.T @ factor)
-    scale = np.sqrt(np.diag(expected))
-    # Five standard errors of a mean, and of a correlation.
-    assert np.all(np.abs(drawn.mean(0) - centre) < 5 * scale / np.sqrt(count))
-    off = (np.cov(drawn.T) - expected) / np.outer(scale, scale)
-    assert np.all(np.abs(off) < 5 * np.sqrt(2 / count))
+    told = law(mean, mask)
+    noise = np.einsum("bij,bj->bi", np.asarray(told.factor), drawn - np.asarray(told.centre))
+    log_weights, means, log_scales = (np.asarray(x) for x in law.mixtures(noise, told))
+    below = np.exp(log_weights) * logistic((noise[..., None] - means) / np.exp(log_scales))
+    expected = tfp.distributions.Normal(0.0, 1.0).cdf(normal.astype(np.float32))
+    np.testing.assert_allclose(below.sum(-1), expected, atol=1e-4)  # z in float32 between the two
+
+
+def test_a_quantile_of_one_logistic_is_its_own():
+    below = np.array([1e-12, 0.01, 0.5, 0.9, 1 - 1e-12])
+    found = whole._quantile(below, np.zeros((5, 1)), np.full((5, 1), 2.0), np.full((5, 1), -1.0))
+    np.testing.assert_allclose(found, 2 + np.exp(-1) * np.log(below / (1 - below)))
 
 
 def test_large_entries_beside_the_diagonal_do_no_harm():
     law = some_law()
     law.factor.bias.assign(np.full(DIM**2, 200.0) * (1 - np.eye(DIM).ravel()))
     mean, mask = some_inputs()
-    assert np.isfinite(np.asarray(law.nats(mean, mean, mask))).all()
+    assert np.isfinite(np.asarray(law.nats(mean, law(mean, mask)))).all()
 
 
 def test_a_mask_is_told_by_where_it_is():
     law = some_law()
     mean = np.zeros((2, DIM), np.float32)
     mask = np.stack([masks.named(name, SIZE) for name in ("eyes", "mouth")])
-    centre, factor = (np.asarray(x) for x in law(mean, mask))
+    centre, factor, _ = (np.asarray(x) for x in law(mean, mask))
     assert np.abs(centre[0] - centre[1]).max() > 1e-3
     assert np.abs(factor[0] - factor[1]).max() > 1e-3
 
@@ -98,12 +137,12 @@ def test_fitting_finds_what_is_told_and_how_far_off_that_is():
     steps = 300
     whole_fitting._fit(law, (batch(128)[0] for _ in range(steps)), steps)
     seen, hidden = batch(2000)
-    found = whole_fitting.judge(law, seen)
+    found = whole_fitting.judge(law, seen, 0)
     ideal = np.square(seen.z - seen.mean / 2).sum() / np.square(seen.z - seen.z.mean(0)).sum()
     assert found["unexplained"] == pytest.approx(ideal, rel=0.05)
     assert found["spread"] == pytest.approx(1, abs=0.1)
     normal = np.random.default_rng(5).normal(size=seen.mean.shape)
-    away = law.draw(seen.mean, seen.mask, normal) - law(seen.mean, seen.mask)[0]
+    away = law.draw(seen.mean, seen.mask, normal) - law(seen.mean, seen.mask).centre
     scale = np.sqrt(np.square(away).mean(axis=1))
     assert np.corrcoef(scale, hidden[:, 0])[0, 1] > 0.5  # each scale is of four numbers
 
@@ -123,11 +162,11 @@ def test_completions_keep_what_is_observed_and_differ_more(model):
     law = some_law()
     # What the posterior's mean is, is what z is guessed from.
     mean = inpaint(model, images, EYES, 3, z="mean", seed=1).inferred
-    centre, factor = law(mean[:, 0], np.stack([EYES] * 3))
+    centre, factor, _ = law(mean[:, 0], np.stack([EYES] * 3))
     whitened = np.einsum(
         "bij,bsj->bsi", np.asarray(factor), drawn.inferred - np.asarray(centre)[:, None]
     )
-    assert 0.3 < whitened.std() < 2  # 36 standard normal numbers
+    assert 0.3 < whitened.std() < 2  # 36 numbers of mixtures that have spreads of about 1
     assert np.array_equal(drawn.latents, drawn.inferred)
 
 
