@@ -48,7 +48,7 @@ class _Loss(keras.Model):
 def run(settings: Whole, directory: Path) -> None:
     """--mode=whole"""
     path = loading.find(settings.model)
-    model = loading.alone(path)  # an earlier fit is not needed, and may not be of this version
+    model = loading.alone(path)  # an earlier fit may be of another version
     if model.encoder is None:
         raise ValueError(f"{path} has no latents to guess: it was trained with --nolatents")
     config = loading.settings(path, checkpoints.read(path)[1])

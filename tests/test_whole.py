@@ -39,7 +39,7 @@ def some_inputs(count=6):
 
 
 def logistic(x):
-    return 1 / (1 + np.exp(-x))
+    return (1 + np.tanh(x / 2)) / 2
 
 
 def test_nats_are_those_of_a_chain_of_mixtures():
@@ -166,7 +166,8 @@ def test_completions_keep_what_is_observed_and_differ_more(model):
     whitened = np.einsum(
         "bij,bsj->bsi", np.asarray(factor), drawn.inferred - np.asarray(centre)[:, None]
     )
-    assert 0.3 < whitened.std() < 2  # 36 numbers of mixtures that have spreads of about 1
+    # 36 numbers of mixtures whose spreads are about 1, some with long tails
+    assert 0.3 < np.median(np.abs(whitened)) < 2
     assert np.array_equal(drawn.latents, drawn.inferred)
 
 
@@ -231,6 +232,18 @@ def test_it_is_the_same_again_and_goes_with_an_export(place):
         np.testing.assert_array_equal(values, again[name], name)
     assert run.main(["run.py", "--mode=export", "--model=trained", "--output=small"]) == 0
     assert csi_tf.load("small").draw_whole is not None
+
+
+def test_of_another_version_it_is_refused_and_can_be_made_anew(place):
+    assert fit() == 0
+    path = Path("trained") / whole.FILE
+    arrays, info = checkpoints.read(path)
+    arrays.popitem()
+    checkpoints.write(path, arrays, info)
+    with pytest.raises(ValueError, match="--mode=whole --model=trained"):
+        csi_tf.load("trained")
+    assert fit() == 0
+    assert csi_tf.load("trained").draw_whole is not None
 
 
 def test_of_another_encoder_it_is_refused(place):
