@@ -19,7 +19,7 @@ from csi_tf.whole import FILE, WholeLatents, encoder_digest
 BATCH, RATE, CLIP = 128, 1e-3, 1.0
 # To encode a picture takes longer than to learn from it, so only one batch of four is new: all are
 # drawn from the latest rows.
-REUSE, KEPT = 4, 65_536
+REUSE, KEPT = 4, 512 * BATCH
 JUDGES = 512  # held-out pictures
 Masking = Callable[[int, int, int], np.ndarray]  # count, size, seed
 
@@ -98,17 +98,17 @@ def _batches(
     kept: Seen | None = None
     for step in itertools.count():
         generator = np.random.default_rng(randomness.fold(settings.seed, "whole/rows", step))
+        new = step // REUSE
         if step % REUSE == 0:
             rows = generator.integers(len(images), size=BATCH)
-            new = _seen(model, images[rows], z[rows], masking, settings.seed, step)
-            kept = new if kept is None else Seen(*map(_latest, kept, new))
+            seen = _seen(model, images[rows], z[rows], masking, settings.seed, step)
+            kept = kept or Seen(*(np.empty((KEPT, *part.shape[1:]), part.dtype) for part in seen))
+            place = new * BATCH % KEPT
+            for old, part in zip(kept, seen, strict=True):
+                old[place : place + BATCH] = part
         assert kept is not None
-        picks = generator.integers(len(kept.z), size=BATCH)
+        picks = generator.integers(min((new + 1) * BATCH, KEPT), size=BATCH)
         yield Seen(*(part[picks] for part in kept))
-
-
-def _latest(kept: np.ndarray, new: np.ndarray) -> np.ndarray:
-    return np.concatenate([kept[max(len(kept) + len(new) - KEPT, 0) :], new])
 
 
 def _seen(

@@ -28,12 +28,32 @@ RESULTS = {
 
 # What another way to draw z may change: words -> key of the evaluation, for each box, and the
 # baseline that stands beside it
+# Of completions, and of what is set against them
 WHOLE = {
-    "KID of single completions": ("proxy_kid", "linear_gaussian"),
-    "PSNR of single completions, dB": ("psnr_first", "linear_gaussian"),
-    "PSNR of the mean of 16, dB": ("psnr_mean_picture", "linear_gaussian_mean"),
-    "difference between completions, levels": ("diversity", "linear_gaussian"),
-    "the same in the features of KID": ("proxy_diversity", "linear_gaussian"),
+    "KID of single completions": (
+        "pictures/{}/proxy_kid",
+        "baselines/linear_gaussian/{}/proxy_kid",
+    ),
+    "the same without truncation": (
+        "truncation/none/proxy_kid",
+        "baselines/linear_gaussian/{}/proxy_kid",
+    ),
+    "PSNR of single completions, dB": (
+        "pictures/{}/psnr_first",
+        "baselines/linear_gaussian/{}/psnr_first",
+    ),
+    "PSNR of the mean of 16, dB": (
+        "pictures/{}/psnr_mean_picture",
+        "baselines/linear_gaussian_mean/{}/psnr_mean_picture",
+    ),
+    "difference between completions, levels": (
+        "pictures/{}/diversity",
+        "baselines/linear_gaussian/{}/diversity",
+    ),
+    "the same in the features of KID": (
+        "pictures/{}/proxy_diversity",
+        "baselines/linear_gaussian/{}/proxy_diversity",
+    ),
 }
 
 # What else fills a `center`, and what is measured of it
@@ -132,7 +152,21 @@ def _whole(reports: Any) -> Iterator[str]:
     from csi_tf.evaluation.report import Report
     from csi_tf.reproduce.tables import said, spoken
 
-    heads = ["mean of 5 boxes", "posterior", "whole", "difference", "linear Gaussian"]
+    boxes = BOXES[:-1]
+
+    def rows(report: Any, key: str) -> Any:
+        if "{}" not in key:  # of all masks of an evaluation, of the posterior's with `rectangle`
+            return report.rows(key) if report.about["settings"].get("z") == "whole" else None
+        return sum(report.rows(key.format(box)) for box in boxes) / len(boxes)
+
+    def cell(a: Any, b: Any = 0.0) -> str:
+        if a is None or b is None:
+            return "-"
+        found = bootstrap.interval(a - b)
+        return spoken(found.estimate, found.low, found.high)
+
+    heads = ["mean of 5 boxes", "posterior", "whole", "whole less posterior"]
+    heads += ["linear Gaussian", "whole less linear Gaussian"]
     for name in NAMES:
         place = REPOSITORY / "docs" / "ledger" / f"{name}_long" / "models" / "csi"
         ours, posterior = Report.read(place / "evaluation_whole"), reports[name]
@@ -142,20 +176,11 @@ def _whole(reports: Any) -> Iterator[str]:
         yield "| " + " | ".join(heads) + " |"
         yield "|---" * len(heads) + "|"
         for words, (key, baseline) in WHOLE.items():
-
-            def rows(report: Any, of: str, key: str = key) -> Any:
-                return sum(report.rows(f"{of}/{box}/{key}") for box in BOXES[:-1]) / len(BOXES[:-1])
-
-            a, b = (rows(report, "pictures") for report in (posterior, ours))
-            cells = [
-                spoken(found.estimate, found.low, found.high)
-                for found in (bootstrap.interval(each) for each in (a, b, b - a))
-            ]
-            theirs = [
-                posterior.measures[f"baselines/{baseline}/{box}/{key}"].estimate
-                for box in BOXES[:-1]
-            ]
-            yield "| " + " | ".join([words, *cells, said(sum(theirs) / len(theirs))]) + " |"
+            of_posterior, of_whole = rows(posterior, key), rows(ours, key)
+            theirs = rows(posterior, baseline)
+            cells = [cell(of_posterior), cell(of_whole), cell(of_whole, of_posterior)]
+            cells += [said(float(theirs.mean())), cell(of_whole, theirs)]
+            yield "| " + " | ".join([words, *cells]) + " |"
         yield ""
 
 
