@@ -38,6 +38,7 @@ class Session:
     seed: int = 0
     num_samples: int = 1
     truncation: float | None = 1.0
+    z: str = "posterior"  # or "whole", of csi_tf.whole
     said: str = ""  # where the picture is from
 
     def to_json(self) -> str:
@@ -50,6 +51,7 @@ class Session:
             "seed": self.seed,
             "num_samples": self.num_samples,
             "truncation": self.truncation,
+            "z": self.z,
             "latents": {str(key): float(value) for key, value in self.latents.items()},
             "names": {str(key): name for key, name in self.names.items()},
             "said": self.said,
@@ -110,6 +112,9 @@ def _parsed(found: Any) -> Session:
     truncation = None if found["truncation"] is None else float(found["truncation"])
     if truncation is not None and not 0 <= truncation < UNLIMITED:
         raise ValueError(f"its truncation is {truncation}; from 0 to below {UNLIMITED}, or null")
+    z = found.get("z", "posterior")  # which those of before there was a choice have
+    if z not in ("posterior", "whole"):
+        raise ValueError(f"its z is {z!r}; posterior or whole")
     latents = {_key(key): float(value) for key, value in found["latents"].items()}
     if not all(math.isfinite(value) for value in latents.values()):
         raise ValueError("it sets a latent to what is no number")
@@ -122,6 +127,7 @@ def _parsed(found: Any) -> Session:
         seed=checks.whole_number(found["seed"], "seed", 0, 2**31 - 1),
         num_samples=checks.whole_number(found["num_samples"], "num_samples", 1, MOST_SAMPLES),
         truncation=truncation,
+        z=z,
         said=_text(found.get("said", "")),
     )
 

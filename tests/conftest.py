@@ -26,13 +26,14 @@ hypothesis.settings.load_profile("default")
 def address(tmp_path_factory):
     """Of a studio with a tiny model of stage two."""
     place = tmp_path_factory.mktemp("studio")
-    from test_loading import export
+    from test_loading import export, fit_whole
 
     from csi_tf import loading
     from csi_tf.studio.serve import serving
     from csi_tf.studio.settings import Studio
 
     export(place / loading.MODEL_FILE, stage="stage2")
+    fit_whole(place)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

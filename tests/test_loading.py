@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 import csi_tf
-from csi_tf import checkpoints, loading
+from csi_tf import checkpoints, loading, whole
 from csi_tf import model as models
 
 REPOSITORY = Path(__file__).parent.parent
@@ -34,6 +34,16 @@ def export(path, config=None, stage="stage2"):
     info = {"stage": stage, "config": config.to_json(), "version": "9.9"}
     checkpoints.write(path, weights, info)
     return model
+
+
+def fit_whole(place):
+    """What z="whole" of the model in a directory draws from, as it is before it is fitted."""
+    model = csi_tf.load(place)
+    law = whole.WholeLatents(model.config.latent_dim)
+    law.build(None)
+    weights = {name: np.asarray(v) for name, v in models.named_weights(law).items()}
+    info = {"encoder": whole.encoder_digest(model)}
+    checkpoints.write(place / whole.FILE, checkpoints.export_half(weights), info)
 
 
 @pytest.mark.parametrize("stage", models.STAGES)

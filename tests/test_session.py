@@ -2,16 +2,18 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_loading import export
+from test_loading import export, fit_whole
 
 import csi_tf
 import run
-from csi_tf import masks, session
+from csi_tf import masks, session, whole
 from csi_tf.data import image_files
 from csi_tf.session import Session
+from csi_tf.studio.engine import Engine
 
 BOMB = base64.b64encode(session.png(np.zeros((3000, 3000), "uint8"))).decode()
 
@@ -19,6 +21,7 @@ BOMB = base64.b64encode(session.png(np.zeros((3000, 3000), "uint8"))).decode()
 @pytest.fixture
 def saved(tmp_path):
     export(tmp_path / "model.safetensors", stage="stage2")
+    fit_whole(tmp_path)
     image = np.random.default_rng(1).integers(0, 256, (16, 16, 3)).astype("uint8")
     return Session(
         str(tmp_path / "model.safetensors"),
@@ -29,6 +32,7 @@ def saved(tmp_path):
         seed=7,
         num_samples=2,
         truncation=None,
+        z="whole",
         said="a picture",
     )
 
@@ -36,7 +40,7 @@ def saved(tmp_path):
 def same(one, other):
     assert (one.image == other.image).all()
     assert (one.context_mask == other.context_mask).all()
-    for name in ("model", "latents", "names", "seed", "num_samples", "truncation", "said"):
+    for name in ("model", "latents", "names", "seed", "num_samples", "truncation", "z", "said"):
         assert getattr(one, name) == getattr(other, name)
 
 
@@ -53,7 +57,7 @@ def test_the_command_draws_the_pixels_that_the_call_draws(saved, tmp_path):
     assert run.main(["run.py", *arguments]) == 0
     made = csi_tf.inpaint(
         csi_tf.load(saved.model), saved.image, saved.context_mask, 2, {2: 1.5}, seed=7,
-        truncation=None,
+        truncation=None, z="whole",
     )  # fmt: skip
     for number in range(2):
         drawn = image_files.read_image(tmp_path / "out" / f"picture-{number:03d}.png")
@@ -68,6 +72,7 @@ def test_the_command_draws_the_pixels_that_the_call_draws(saved, tmp_path):
         ({"seed": -1}, "seed"),
         ({"num_samples": 10_000}, "num_samples"),
         ({"truncation": 3.5}, "truncation"),
+        ({"z": "prior"}, "posterior or whole"),
         ({"latents": {"2": "nan"}}, "no number"),
         ({"names": None}, "not as it should be"),
         ({"latents": {"2": "much"}}, "much"),
@@ -79,6 +84,26 @@ def test_files_that_are_no_sessions_are_refused(saved, tmp_path, change, words):
     (tmp_path / "s.json").write_text(json.dumps(json.loads(saved.to_json()) | change))
     with pytest.raises(ValueError, match=words):
         session.read(tmp_path / "s.json")
+
+
+def test_a_session_of_before_there_was_a_choice_of_z_is_of_the_posterior(saved, tmp_path):
+    found = json.loads(saved.to_json())
+    del found["z"]
+    (tmp_path / "s.json").write_text(json.dumps(found))
+    assert session.read(tmp_path / "s.json").z == "posterior"
+
+
+def test_a_studio_takes_z_of_whole_pictures_only_where_it_is_fitted(saved, tmp_path):
+    def made():
+        engine = Engine([saved.model])
+        return engine.complete(engine.checked(saved)).images
+
+    drawn = made()
+    engine = Engine([saved.model])
+    assert not np.array_equal(drawn, engine.complete(replace(saved, z="posterior")).images)
+    (tmp_path / whole.FILE).unlink()
+    with pytest.raises(ValueError, match="--mode=whole"):
+        made()
 
 
 def test_other_files_are_refused(saved, tmp_path):

@@ -235,10 +235,10 @@ def test_what_cannot_be_shown_puts_no_slider_anywhere(engine, tmp_path, monkeypa
     with monkeypatch.context() as disk:
         disk.setattr(actions, "_file", full)
         with pytest.raises(OSError, match="no space"):
-            actions.fill(None, 0, 1, 1, person)
+            actions.fill(None, 0, 1, 1, False, person)
     assert actions.desks.get("a").stand == {}
     actions.all_returned(person)  # asks once more
-    actions.fill(None, 0, 1, 1, person)
+    actions.fill(None, 0, 1, 1, False, person)
     assert [*actions.desks.get("a").stand] == [*range(len(engine.open(name).sliders))]
 
 

@@ -210,7 +210,10 @@ def test_a_saved_session_comes_back_with_the_same_pixels(
     with tab(browser, address) as page:
         after(page, page.locator("#next").click, tmp_path)
         after(page, page.locator("#box-nose").click, tmp_path)
-        saved, pixels = after(page, lambda: slide(page, 1, -1.5), tmp_path)
+        before, _ = after(page, lambda: slide(page, 1, -1.5), tmp_path)
+        page.locator("#whole input").check()
+        saved, pixels = after(page, page.locator("#fill").click, tmp_path)
+        assert (before.z, saved.z) == ("posterior", "whole")
         with page.expect_download() as download:
             page.locator("#save").click()
         download.value.save_as(tmp_path / "session.json")

@@ -56,6 +56,7 @@ def opened(command: Command, directory: Path) -> Command:
         num_samples=saved.num_samples,
         seed=saved.seed,
         truncation=saved.truncation,
+        z=saved.z,
         order="likelihood",
     )
 

@@ -115,19 +115,22 @@ class Actions:
                 desk.with_session(image=other.image, said=other.said, latents={}), moved=0
             ),
         )
-        *shown, _, _, _ = self._opened(desk)
-        return *shown, gr.skip(), gr.skip(), gr.skip()
+        *shown, _, _, _, _ = self._opened(desk)
+        return *shown, gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
     def _opened(self, desk: Desk) -> Any:
         session = desk.session
         truncation = sessions.UNLIMITED if session.truncation is None else session.truncation
+        opened = self.engine.open(session.model)
+        fitted = opened.model.draw_whole is not None
         return (
             session.model,
             _canvas(desk),
-            f"{self.engine.open(session.model).said} Shown: {_plain(session.said)}.",
+            f"{opened.said} Shown: {_plain(session.said)}.",
             session.seed,
             session.num_samples,
             truncation,
+            gr.update(value=session.z == "whole", visible=fitted),
         )
 
     def painted(self, editor: Any, request: gr.Request) -> Any:
@@ -236,6 +239,7 @@ class Actions:
         seed: float,
         samples: float,
         truncation: float,
+        whole: bool,
         request: gr.Request,
         progress: gr.Progress = _PROGRESS,
     ) -> Any:
@@ -247,6 +251,7 @@ class Actions:
                 seed=int(seed or 0),
                 num_samples=int(samples),
                 truncation=None if truncation >= sessions.UNLIMITED else truncation,
+                z="whole" if whole else "posterior",
             )
             report = self._report(desk, request, progress)
             made = self.engine.complete(session, report)

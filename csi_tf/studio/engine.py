@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from csi_tf import checkpoints, latents, loading, masks
+from csi_tf import arguments, checkpoints, latents, loading, masks
 from csi_tf.data import procedural_faces
 from csi_tf.evaluation import encoding
 from csi_tf.inpaint import Completions, inpaint, sample_prior
@@ -68,12 +68,14 @@ class Engine:
 
     def checked(self, session: Session) -> Session:
         """A session from a file; ValueError if it is of another studio."""
-        size = self.open(session.model).model.size
+        model = self.open(session.model).model
+        size = model.size
         if len(session.image) != size:
             raise ValueError(
                 f"its picture has {len(session.image)} pixels on a side, {session.model} {size}"
             )
-        latents.settings(self.open(session.model).model, session.latents)
+        latents.settings(model, session.latents)
+        arguments.check_z(session.z, model)
         return session
 
     def inferred(self, session: Session) -> list[float]:
@@ -93,6 +95,7 @@ class Engine:
             session.context_mask,
             session.num_samples,
             latents=dict(session.latents),
+            z=session.z,
             seed=session.seed,
             truncation=session.truncation,
             order="likelihood",

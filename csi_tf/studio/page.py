@@ -184,6 +184,12 @@ class Page:
                 info="How far colours may be from their means; at the end as far as they like",
                 elem_id="truncation",
             )
+        self.whole = gr.Checkbox(
+            False,
+            label="Vary what the hole hides",
+            info="Some smile, some do not; else all do what is likely on the average",
+            elem_id="whole",
+        )
         self.sweep = gr.Button("Sweep the slider moved last", size="sm", elem_id="sweep")
         self.swept = gr.Markdown(elem_id="swept")
         self.strip = _shown("Sweep", "strip", visible=False)
@@ -210,7 +216,7 @@ class Page:
         # Of two requests on their way at once the later one may arrive first.
         in_turn = quick | {"trigger_mode": "always_last"}
         drawing: dict[str, Any] = DRAWING | {"trigger_mode": "multiple"} | hidden
-        numbers = [self.seed, self.samples, self.truncation]
+        numbers = [self.seed, self.samples, self.truncation, self.whole]
         on_desk = [self.model, self.editor, self.note, *numbers]
         results = [
             self.result, self.status, self.large, self.both, self.png, self.spread, self.gallery,
