@@ -24,6 +24,8 @@ CELLS, WIDTH, LAYERS = 8, 384, 3  # the mask is told as shares of 8x8 cells
 COMPONENTS = 6
 _SMALLEST = -5.0  # log of a scale: a component may not become a point
 _FURTHEST = 6.0  # of a number of the noise, as the next ones see it
+_UNLIKE = 10.0  # size of a number of z that no picture has which is like the training ones
+_SCALES = (1.0, 1.0, 1e-3)  # of the chain: at the end nearly 0, so that all noise begins alike
 
 
 class Told(NamedTuple):
@@ -54,11 +56,9 @@ class WholeLatents(keras.layers.Layer):
             (before[:, None] <= after).astype(np.float32)
             for before, after in ((places, hidden), (hidden, hidden), (hidden, said))
         ]
-        # The last one nearly 0, so that all noise begins as the same mixture.
-        scales = (1.0, 1.0, 1e-3)
         self.chain = [
             self._dense(f"chain_{i}", sees.shape[1], scale)
-            for i, (sees, scale) in enumerate(zip(self._sees, scales, strict=True))
+            for i, (sees, scale) in enumerate(zip(self._sees, _SCALES, strict=True))
         ]
 
     def _start(self, name: str, scale: float) -> Any:
@@ -84,17 +84,15 @@ class WholeLatents(keras.layers.Layer):
         self.kernels = [
             self.add_weight(
                 shape=sees.shape,
-                initializer=self._start(f"noise_{i}", 1.0 if i < 2 else 1e-3),
+                initializer=self._start(f"noise_{i}", scale),
                 name=f"noise_{i}",
             )
-            for i, sees in enumerate(self._sees)
+            for i, (sees, scale) in enumerate(zip(self._sees, _SCALES, strict=True))
         ]
         self.built = True
 
     def call(self, mean: Any, context_mask: Any) -> Told:
-        cells = ops.shape(context_mask)[1] // CELLS
-        seen = ops.average_pool(context_mask, cells, cells) if cells > 1 else context_mask
-        x = ops.concatenate([mean, ops.reshape(seen, (-1, CELLS**2))], axis=1)
+        x = ops.concatenate([mean, ops.reshape(shares(context_mask), (-1, CELLS**2))], axis=1)
         for layer in self.body:
             x = layer(x)
         square = ops.reshape(self.factor(x), (-1, self.latent_dim, self.latent_dim))
@@ -128,7 +126,11 @@ class WholeLatents(keras.layers.Layer):
         return -ops.sum(each, axis=1) - log_volume
 
     def draw(self, mean: np.ndarray, context_mask: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """(B,D) float32 from standard normal numbers (B,D)."""
+        """(B,D) float32 from standard normal numbers (B,D).
+
+        Of a picture unlike all that it was fitted to, noise say, the law knows nothing, and what it
+        tells may be without bounds; z is the mean then.
+        """
         told = self(mean, context_mask)
         below = _normal_cdf(normal)
         noise = np.zeros(normal.shape, np.float32)
@@ -137,7 +139,14 @@ class WholeLatents(keras.layers.Layer):
             noise[:, i] = _quantile(below[:, i], *mixture)
         centre, factor = (np.asarray(x, np.float64) for x in (told.centre, told.factor))
         away = np.linalg.solve(factor, noise[..., None].astype(np.float64))[..., 0]
-        return (centre + away).astype(np.float32)
+        unlike = ~(np.abs(centre + away) <= _UNLIKE).all(axis=1, keepdims=True)
+        return np.where(unlike, mean, centre + away).astype(np.float32)
+
+
+def shares(context_mask: Any) -> Any:
+    """(B,8,8,1) how much of each cell is seen; of such shares, they themselves."""
+    side = ops.shape(context_mask)[1] // CELLS
+    return ops.average_pool(context_mask, side, side) if side > 1 else context_mask
 
 
 def _normal_cdf(x: np.ndarray) -> np.ndarray:
@@ -150,6 +159,7 @@ def _quantile(
 ) -> np.ndarray:
     """(B,) that a share `below` (B,) of mixtures of logistics (B,K) lies below."""
     weights, scales = np.exp(log_weights), np.exp(log_scales)
+    weights /= weights.sum(axis=1, keepdims=True)  # float32 before
     of_each = means + scales * np.log(below / (1 - below))[:, None]
     low, high = of_each.min(axis=1), of_each.max(axis=1)  # between them, then by halves
     for _ in range(40):
@@ -168,7 +178,8 @@ def beside(model_file: Path, model: CSIModel) -> WholeLatents | None:
     if info.get("encoder") != encoder_digest(model):
         raise ValueError(
             f"{path} was fitted to another encoder than that of {model_file}:"
-            f" --mode=whole --model={model_file} makes one for this."
+            f" --mode=whole --model={model_file} makes one for this. Only z='whole' needs it; all"
+            " else is there once it is moved away."
         )
     law = WholeLatents(model.config.latent_dim)
     law.build(None)
@@ -179,7 +190,7 @@ def beside(model_file: Path, model: CSIModel) -> WholeLatents | None:
     except ValueError as error:
         raise ValueError(
             f"{path} is not of this version of csi-tf: --mode=whole --model={model_file} makes one"
-            f" that is. {error}"
+            f" that is. Only z='whole' needs it; all else is there once it is moved away. {error}"
         ) from error
     for name, variable in named.items():
         variable.assign(arrays[name])

@@ -14,7 +14,7 @@ from csi_tf import checkpoints, data, loading, logs, masks, noise, provenance, r
 from csi_tf.evaluation.encoding import encode
 from csi_tf.model import CSIModel, named_weights
 from csi_tf.modes import Whole
-from csi_tf.whole import FILE, WholeLatents, encoder_digest
+from csi_tf.whole import CELLS, FILE, WholeLatents, encoder_digest, shares
 
 BATCH, RATE, CLIP = 128, 1e-3, 1.0
 # To encode a picture takes longer than to learn from it, so only one batch of four is new: all are
@@ -29,7 +29,7 @@ class Seen(NamedTuple):
 
     z: np.ndarray  # (B,D), a draw from q given the whole picture
     mean: np.ndarray  # (B,D), of q given the context
-    mask: np.ndarray  # (B,H,W,1)
+    mask: np.ndarray  # (B,8,8,1), its shares
 
 
 class _Loss(keras.Model):
@@ -95,18 +95,19 @@ def run(settings: Whole, directory: Path) -> None:
 def _batches(
     model: CSIModel, images: np.ndarray, z: np.ndarray, masking: Masking, settings: Whole
 ) -> Iterator[Seen]:
-    kept: Seen | None = None
+    size = model.config.latent_dim
+    kept = Seen(
+        *(np.empty((KEPT, *of), np.float32) for of in ((size,), (size,), (CELLS, CELLS, 1)))
+    )
     for step in itertools.count():
         generator = np.random.default_rng(randomness.fold(settings.seed, "whole/rows", step))
         new = step // REUSE
         if step % REUSE == 0:
             rows = generator.integers(len(images), size=BATCH)
             seen = _seen(model, images[rows], z[rows], masking, settings.seed, step)
-            kept = kept or Seen(*(np.empty((KEPT, *part.shape[1:]), part.dtype) for part in seen))
             place = new * BATCH % KEPT
             for old, part in zip(kept, seen, strict=True):
                 old[place : place + BATCH] = part
-        assert kept is not None
         picks = generator.integers(min((new + 1) * BATCH, KEPT), size=BATCH)
         yield Seen(*(part[picks] for part in kept))
 
@@ -116,7 +117,7 @@ def _seen(
 ) -> Seen:
     seed = randomness.fold(seed, "whole/masks", step) % 2**31
     mask = masking(len(images), model.size, seed)
-    return Seen(z, encode(model, images, mask, seed).mean, mask)
+    return Seen(z, encode(model, images, mask, seed).mean, np.asarray(shares(mask)))
 
 
 def _fit(law: WholeLatents, batches: Iterator[Seen], steps: int) -> None:

@@ -26,9 +26,8 @@ RESULTS = {
     **{f"at the {side}": f"seam/none/{side}" for side in SIDES[1:]},
 }
 
-# What another way to draw z may change: words -> key of the evaluation, for each box, and the
-# baseline that stands beside it
-# Of completions, and of what is set against them
+# What another way to draw z may change: words -> key of the completions and of the baseline, {} is
+# a box
 WHOLE = {
     "KID of single completions": (
         "pictures/{}/proxy_kid",
@@ -39,8 +38,8 @@ WHOLE = {
         "baselines/linear_gaussian/{}/proxy_kid",
     ),
     "PSNR of single completions, dB": (
-        "pictures/{}/psnr_first",
-        "baselines/linear_gaussian/{}/psnr_first",
+        "pictures/{}/psnr_mean",
+        "baselines/linear_gaussian/{}/psnr_mean",
     ),
     "PSNR of the mean of 16, dB": (
         "pictures/{}/psnr_mean_picture",
@@ -171,7 +170,9 @@ def _whole(reports: Any) -> Iterator[str]:
         place = REPOSITORY / "docs" / "ledger" / f"{name}_long" / "models" / "csi"
         ours, posterior = Report.read(place / "evaluation_whole"), reports[name]
         about = ours.about
-        yield f"**{name}**: `{about['command']}`, commit {about['commit']}, {about['machine']}."
+        commits = sorted({about["commit"], *about.get("other_commits", {}).values()})
+        made = f"commit {' and '.join(commits)}, {about['machine']}"
+        yield f"**{name}**: `{about['command']}`, {made}."
         yield ""
         yield "| " + " | ".join(heads) + " |"
         yield "|---" * len(heads) + "|"

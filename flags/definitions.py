@@ -320,7 +320,8 @@ WHOLE = {
     "dataset": "Images to fit it to: a data set as in training. None is that of the model.",
     "data_dir": "Where TensorFlow Datasets keeps its data. None stands for that of the training.",
     "mask": "Holes to learn from: names and laws, with commas between. None is those of training.",
-    "steps": "Steps of training, of 128 images each, a quarter of them new.",
+    "steps": "Steps of training, each on 128 of the latest 65,536 masked images; every fourth"
+    " encodes 128 new ones. 8,000 took 18 minutes on one core.",
     "seed": "Seed of everything random.",
 }
 

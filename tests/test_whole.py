@@ -16,6 +16,7 @@ from csi_tf import checkpoints, loading, masks, whole, whole_fitting
 from csi_tf import model as models
 from csi_tf.evaluation.report import Report
 from csi_tf.inpaint import inpaint, reconstruct
+from csi_tf.modes import Whole
 from csi_tf.whole import WholeLatents
 from csi_tf.whole_fitting import Seen
 
@@ -85,8 +86,9 @@ def test_the_probability_of_all_of_one_number_is_one():
     assert density.sum() * (z[1, 0] - z[0, 0]) == pytest.approx(1, abs=1e-3)  # float32
 
 
-def test_draws_are_of_the_law():
-    """What is drawn first makes what is drawn of each number uniform again under its mixture."""
+def test_draws_are_of_the_law(monkeypatch):
+    """The share below each drawn number, under its mixture, is the one it was drawn from."""
+    monkeypatch.setattr(whole, "_UNLIKE", np.inf)
     law, count = some_law(), 4000
     mean, mask = (np.repeat(x[:1], count, axis=0) for x in some_inputs())
     normal = np.random.default_rng(2).normal(size=(count, DIM))
@@ -99,10 +101,46 @@ def test_draws_are_of_the_law():
     np.testing.assert_allclose(below.sum(-1), expected, atol=1e-4)  # z in float32 between the two
 
 
-def test_a_quantile_of_one_logistic_is_its_own():
+def test_a_share_of_a_mixture_lies_below_its_quantile():
     below = np.array([1e-12, 0.01, 0.5, 0.9, 1 - 1e-12])
-    found = whole._quantile(below, np.zeros((5, 1)), np.full((5, 1), 2.0), np.full((5, 1), -1.0))
-    np.testing.assert_allclose(found, 2 + np.exp(-1) * np.log(below / (1 - below)))
+    weights, means, scales = np.array([[0.3, 0.7]]), np.array([[-4.0, 2.0]]), np.array([[0.1, 1.5]])
+    found = whole._quantile(below, np.log(weights), means, np.log(scales))
+    assert np.all(np.diff(found) > 0)
+    x = (found[:, None] - means) / scales
+    # 1 + tanh near -1 has some four digits of 1e-12 left.
+    np.testing.assert_allclose(np.sum(weights * logistic(x), axis=1), below, rtol=1e-3)
+    np.testing.assert_allclose(np.sum(weights * logistic(-x), axis=1), 1 - below, rtol=1e-3)
+
+
+def test_of_a_picture_unlike_all_others_z_is_the_mean():
+    law = some_law()
+    mean, mask = some_inputs()
+    mean[0] = 0
+    law.factor.bias.assign(-20 * np.eye(DIM).ravel())  # noise is spread e^20 times as far
+    drawn = law.draw(mean, mask, np.ones_like(mean))
+    np.testing.assert_array_equal(drawn, mean)
+    law.factor.bias.assign(np.zeros(DIM**2))
+    assert np.all(law.draw(mean, mask, np.ones_like(mean)) != mean)
+
+
+def test_only_the_latest_rows_are_learnt_from_and_none_before_they_are_there(model, monkeypatch):
+    monkeypatch.setattr(whole_fitting, "KEPT", 2 * whole_fitting.BATCH)
+
+    def marked(model, images, z, masking, seed, step):
+        cells = np.ones((len(z), whole.CELLS, whole.CELLS, 1), np.float32)
+        return Seen(np.full_like(z, step), np.full_like(z, step), step * cells)
+
+    monkeypatch.setattr(whole_fitting, "_seen", marked)
+    z = np.zeros((3, DIM), np.float32)
+    settings = Whole("trained")
+    batches = whole_fitting._batches(model, pictures(), z, masks.sample, settings)
+    for step, batch in zip(range(20), batches, strict=False):
+        latest = step // whole_fitting.REUSE * whole_fitting.REUSE
+        expected = {max(latest - whole_fitting.REUSE, 0), latest}
+        assert {*np.unique(batch.z)} == expected
+        assert all(
+            (part == batch.z[:, :1].reshape(-1, *[1] * (part.ndim - 1))).all() for part in batch
+        )
 
 
 def test_large_entries_beside_the_diagonal_do_no_harm():
@@ -168,6 +206,8 @@ def test_completions_keep_what_is_observed_and_differ_more(model):
     )
     # 36 numbers of mixtures whose spreads are about 1, some with long tails
     assert 0.3 < np.median(np.abs(whitened)) < 2
+    posterior = inpaint(model, images, EYES, 3, seed=1)
+    assert drawn.inferred.std(axis=1).mean() > 1.2 * posterior.inferred.std(axis=1).mean()
     assert np.array_equal(drawn.latents, drawn.inferred)
 
 
