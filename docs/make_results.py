@@ -300,9 +300,13 @@ def _edges(report: Any) -> str:
 
 
 def _against(
-    ours: str, theirs: tuple[str, ...], better: str, masks: tuple[str, ...] = BOXES[:-1]
+    ours: str,
+    theirs: tuple[str, ...],
+    better: str,
+    truth: str = "",
+    masks: tuple[str, ...] = BOXES[:-1],
 ) -> Any:
-    """In every box; said as means over them."""
+    """In every box; said as means over them. `truth` is what the true pictures have."""
 
     def judge(name: str, report: Any) -> str:
         own = [report.measures.get(ours.format(box)) for box in masks]
@@ -318,6 +322,10 @@ def _against(
         if lost:
             apart = (_apart(report, ours, key, masks, better) for key in theirs)
             said += "; ".join(["", f"not in {', '.join(lost)}", *filter(None, apart)])
+        if truth:
+            real = report.measures[truth].estimate
+            beaten = sum(real >= each for each in b)
+            said += f"; true pictures have {real:.3g} and miss it in {beaten} boxes"
         return _verdict(not lost, said)
 
     return judge
@@ -390,6 +398,7 @@ AIMS = {
         "pictures/{}/proxy_kid",
         tuple(f"baselines/{name}/{{}}/proxy_kid" for name in BASELINES),
         "lower",
+        truth="pictures/real/proxy_kid",
     ),
 }
 

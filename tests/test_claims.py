@@ -209,12 +209,27 @@ def test_what_was_not_measured_is_named():
     assert "the evaluation of csi has no control/axes/factors (part control)" in found.reason
 
 
-@pytest.mark.parametrize("name", ["seed", "posterior_draws"])
-def test_models_must_be_measured_alike(name):
-    reports = world()
-    reports["csi"].about["settings"] = reports["csi"].about["settings"] | {name: 1}
-    check = _claim("mask_in_z").checks[0]
-    assert f"different {name}" in evidence.weigh(check, reports).reason
+@pytest.mark.parametrize(
+    ("name", "value", "key"),
+    [
+        ("seed", 1, "latents/mi"),
+        ("posterior_draws", 1, "latents/mi"),
+        ("masks", "mouth", "seam/none/steps"),
+        ("control_values", 3, "control/axes/factors"),
+    ],
+)
+def test_models_must_be_measured_alike(name, value, key):
+    reports = {}
+    for model in ("a", "b"):
+        reports[model] = Report({"images_seen_in_all": 1, "settings": {}})
+        for each in ("latents/mi", key):
+            reports[model].add(each, np.arange(20.0), keep=True)
+    checks = [Check("", Of("a", each), ">", Of("b", each)) for each in ("latents/mi", key)]
+    assert not any(evidence.weigh(check, reports).reason for check in checks)
+    reports["a"].about["settings"] = {name: value}
+    assert f"different {name}" in evidence.weigh(checks[1], reports).reason
+    # What does not depend on a setting is compared nevertheless.
+    assert (checks[0] == checks[1]) == bool(evidence.weigh(checks[0], reports).reason)
 
 
 def test_only_masks_that_both_were_measured_under_count():
@@ -372,6 +387,8 @@ def test_models_that_were_trained_one_by_one(tmp_path):
             "dataset": "npz:/home/me/a.npz",
         }  # fmt: skip
         report.about["settings"]["clamped"] = name.endswith("_clamped")
+        if name == "csi":
+            report.about["other_commits"] = {"seam": "def"}
         (tmp_path / name).mkdir()
         report.write(tmp_path / name)
         places.append(f"{name}={tmp_path / name}")
@@ -382,7 +399,7 @@ def test_models_that_were_trained_one_by_one(tmp_path):
     about = found["about"]
     assert about["dataset"] == "npz:a.npz"
     assert about["seed"] == "3"
-    assert about["commit"] == "abc"
+    assert {*about["commit"].split(", ")} == {"abc", "def"}  # of whole evaluations and of a part
     page = (tmp_path / "results.md").read_text()
     assert "--mode=stage2 --run_dir=DIR --seed=3 --dataset=npz:a.npz  # csi\n" in page
 

@@ -12,10 +12,12 @@ from test_loading import export
 
 import run
 from csi_tf import provenance, runs
+from csi_tf.evaluation import evaluate as evaluation
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation.parts import latents
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.settings import Evaluation
+from csi_tf.evaluation.subject import PartRefused, held_out
 
 QUICK = ("--images=10", "--masks=mouth", "--posterior_draws=2", "--encoded_images=64")
 
@@ -168,6 +170,68 @@ def test_mistakes_are_one_sentence(model, arguments, said, capsys):
     assert error.count("\n") == 1
     assert re.search(said, error), error
     assert not (model / "evaluation").exists()
+
+
+def test_what_is_refused_names_its_part(model, tmp_path, monkeypatch):
+    """So that a reproduction leaves out that one and measures the rest."""
+
+    def measured(parts):
+        asked = Evaluation(str(model), images=10, encoded_images=64, posterior_draws=2, parts=parts)
+        return evaluation.run(asked, tmp_path / "out")
+
+    (tmp_path / "out").mkdir()
+    with pytest.raises(PartRefused, match="part seam needs a model of stage two") as refused:
+        measured("likelihood,seam")
+    assert refused.value.part == "seam"
+    assert not (tmp_path / "out/evaluation.json").exists()
+
+    def refuse(subject, report):
+        raise ValueError("not of such data")
+
+    monkeypatch.setattr(latents, "measure", refuse)
+    with pytest.raises(PartRefused, match="not of such data") as refused:
+        measured("likelihood,latents")
+    assert refused.value.part == "latents"
+    assert Report.read(tmp_path / "out").done == ["likelihood"]
+
+
+def test_factors_that_hardly_vary_are_left_out_of_the_scores(model, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (200, 16, 16, 3)).astype("uint8")
+    factors = rng.uniform(size=(200, 4))
+    factors[:, 1], factors[:, 2] = 3, np.arange(200) == 190
+    split = np.array(["train"] * 20 + ["validation"] * 80 + ["test"] * 100)
+    names = ["first", "constant", "rare", "last"]
+    np.savez(tmp_path / "a.npz", images=images, factors=factors, factor_names=names, split=split)
+
+    def measured():
+        arguments = (f"--dataset=npz:{tmp_path / 'a.npz'}", "--parts=latents", "--overwrite")
+        assert evaluate(model, *arguments) == 0
+        return Report.read(model / "evaluation").measures
+
+    found = measured()
+    assert "SAP and DCI are without constant, rare:" in capsys.readouterr().out
+    assert {"latents/sap", "latents/dci_disentanglement", "latents/told/first"} <= {*found}
+    factors[:, 0] = 7
+    np.savez(tmp_path / "a.npz", images=images, factors=factors, factor_names=names, split=split)
+    found = measured()
+    assert "latents/told/last" in found
+    assert "latents/sap" not in found
+
+
+def test_a_split_that_is_too_small_is_refused_whatever_it_is_called(tmp_path, capsys):
+    few = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3)).astype("uint8")
+    split = np.array(["train"] * 20 + ["validation"] * 11 + ["test"] * 9)
+    np.savez(tmp_path / "few.npz", images=few, split=split)
+    place = f"npz:{tmp_path / 'few.npz'}"
+    with pytest.raises(ValueError, match="holds out 9 images for test, too few"):
+        held_out(place, None, 16, most=10, wanted=10)
+    test, validation = held_out(place, None, 16, most=10, wanted=8)
+    assert (len(test), len(validation)) == (9, 10)
+    split[20] = "test"
+    np.savez(tmp_path / "few.npz", images=few, split=split)
+    held_out(place, None, 16, most=30, wanted=30)
+    assert "10 are reported on, not 30" in capsys.readouterr().out
 
 
 def test_a_directory_in_use_is_refused(model, capsys):

@@ -13,10 +13,10 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import Image
 
-from csi_tf import checks, masks, pictures, randomness
+from csi_tf import checks, masks, randomness
 from csi_tf.commands.settings import Box, Command
 from csi_tf.commands.sources import Source, cut
-from csi_tf.masks.files import FORMATS
+from csi_tf.masks.files import hole_of_file
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _EMPTY = "the mask is empty, so what comes out is what went in"
@@ -74,7 +74,7 @@ class Holes:
             return None
         if path not in self.last:  # one mask often serves many pictures
             self.last.clear()
-            self.last[path] = _read(path, self.command.mask_convention)
+            self.last[path] = hole_of_file(path, self.command.mask_convention)
         whole, shown = self.last[path], (region[3], region[2])
         if not _alike(whole.shape, shape) and _alike(whole.shape, shown):
             whole = inside = _stretched(whole, shown)
@@ -136,12 +136,6 @@ def _matching(folder: Path, source: Source) -> Path:
             f"{inside} has several masks for {source.where}, {', '.join(sorted(names))}; keep one"
         )
     return inside / min(names)
-
-
-def _read(path: Path, convention: str) -> np.ndarray:
-    """(H, W) booleans at the file's own size, True = hole."""
-    width, height = pictures.read(path, FORMATS, ValueError, "mask file").size
-    return masks.from_file(path, (height, width), convention)[..., 0] == 0
 
 
 def _alike(first: tuple[int, ...], second: tuple[int, ...]) -> bool:

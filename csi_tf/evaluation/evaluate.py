@@ -14,7 +14,7 @@ from csi_tf.evaluation import report as reports
 from csi_tf.evaluation import subject as subjects
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.settings import Evaluation
-from csi_tf.evaluation.subject import Subject
+from csi_tf.evaluation.subject import PartRefused, Subject
 
 TABLE = "evaluation.md"
 # Of the settings, those that do not change what is measured.
@@ -51,7 +51,10 @@ def _measure(name: str, subject: Subject, report: Report, directory: Path) -> No
         logs.say(f"{name}: measured before")
         return
     logs.say(f"{name} ...")
-    import_module(f"csi_tf.evaluation.parts.{name}").measure(subject, report)
+    try:
+        import_module(f"csi_tf.evaluation.parts.{name}").measure(subject, report)
+    except ValueError as error:
+        raise PartRefused(name, str(error)) from error
     report.done.append(name)
     if (commit := provenance.commit()) != report.about.get("commit"):
         report.about.setdefault("other_commits", {})[name] = commit

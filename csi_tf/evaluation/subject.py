@@ -19,6 +19,14 @@ from csi_tf.latents import Latent
 from csi_tf.model import CSIModel
 
 
+class PartRefused(ValueError):
+    """A part of an evaluation that the model or the data do not allow."""
+
+    def __init__(self, part: str, why: str) -> None:
+        super().__init__(why)
+        self.part = part
+
+
 @dataclass(eq=False)
 class Subject:
     """`test` is reported on; `validation`, disjoint from it, is what choices are made on."""
@@ -124,7 +132,7 @@ class Subject:
 
 
 def parts(settings: Evaluation, subject: Subject) -> tuple[str, ...]:
-    """Those that can be measured of the model; ValueError if one that was asked for cannot."""
+    """Those that can be measured of the model; PartRefused if one that was asked for cannot."""
     lacking: dict[str, str] = {}
     if subject.stage == "stage1" and not settings.clamped:
         why = (
@@ -145,7 +153,7 @@ def parts(settings: Evaluation, subject: Subject) -> tuple[str, ...]:
         )
     for name in settings.chosen or ():
         if name in lacking:
-            raise ValueError(f"part {name} {lacking[name]}")
+            raise PartRefused(name, f"part {name} {lacking[name]}")
     return tuple(name for name in settings.chosen or PARTS if name not in lacking)
 
 
@@ -182,18 +190,23 @@ def held_out(
         return data.arrays(dataset, split, size, data_dir=data_dir, limit=limit)
 
     if {"validation", "test"} <= {*names}:
-        return read("test", most), read("validation", most)
-    whole = read(data.held_out_split(dataset, data_dir), None)
-    half = len(whole) // 2
-    least = min(wanted, bootstrap.FEWEST)
-    if half < least:
+        test, validation = read("test", most), read("validation", most)
+        split = "test" if len(test) <= len(validation) else "validation"
+        there, more = f"{min(len(test), len(validation))} images for {split}", "add images there"
+    else:
+        whole = read(data.held_out_split(dataset, data_dir), None)
+        half = len(whole) // 2
+        test, validation = _rows(whole, half, half + most), _rows(whole, 0, min(half, most))
+        there, more = f"{len(whole)} images", "add images (of 100, 20 are held out)"
+    found, least = min(len(test), len(validation)), min(wanted, bootstrap.FEWEST)
+    if found < least:
         raise ValueError(
-            f"{dataset} holds out {len(whole)} images, too few to report on {least} and to make"
-            " choices on as many: add images (of 100, 20 are held out)"
+            f"{dataset} holds out {there}, too few to report on {least} and to make choices on as"
+            f" many: {more}"
         )
-    if half < wanted:
-        logs.say(f"{dataset} holds out {len(whole)} images: {half} are reported on, not {wanted}")
-    return _rows(whole, half, min(len(whole), half + most)), _rows(whole, 0, min(half, most))
+    if len(test) < wanted:
+        logs.say(f"{dataset} holds out few images: {len(test)} are reported on, not {wanted}")
+    return test, validation
 
 
 def _rows(arrays: ImageArrays, first: int, end: int) -> ImageArrays:

@@ -60,6 +60,18 @@ def _holes(image: Image.Image, convention: str) -> np.ndarray:
     return np.where(visible, light == light_is_hole, unpainted)
 
 
+def hole_of_file(path: str | PathLike[str], convention: str = "white_is_hole") -> np.ndarray:
+    """(H,W) booleans at the picture's own size, True = hole; `from_file` has the rules."""
+    validated_convention(convention)
+    image = pictures.read(path, FORMATS, ValueError, "mask file")
+    try:
+        return _holes(image, convention)
+    except ValueError as error:
+        raise ValueError(
+            f"{str(path)!r} is no mask picture: {error}; save it as 8-bit grey PNG."
+        ) from error
+
+
 def from_file(
     path: str | PathLike[str],
     size: int | tuple[int, int],
@@ -78,14 +90,7 @@ def from_file(
     - in anything else (a photograph partly erased), transparent is hole and the rest context.
     """
     height, width = height_width(size)
-    validated_convention(convention)
-    image = pictures.read(path, FORMATS, ValueError, "mask file")
-    try:
-        holes = _holes(image, convention)
-    except ValueError as error:
-        raise ValueError(
-            f"{str(path)!r} is no mask picture: {error}; save it as 8-bit grey PNG."
-        ) from error
+    holes = hole_of_file(path, convention)
     rows, columns = holes.shape
     cut_rows = max(1, min(rows, round(columns * height / width)))
     cut_columns = max(1, min(columns, round(rows * width / height)))

@@ -20,6 +20,8 @@ from csi_tf.evaluation.settings import Evaluation
 
 # Settings of an evaluation that bounds, probes and KID depend on
 ALIKE = ("posterior_draws", "encoded_images", "train_images", "z")
+# And what some parts depend on besides: seams are of all holes together.
+ALIKE_IN = {"control": ("control_values",), "seam": ("masks",)}
 Verdict = Literal["holds", "does not hold", "undecided", "not measured"]
 Reports = Mapping[str, Report]
 Statistic = Callable[[np.ndarray], Any]  # of rows, one for each image
@@ -253,7 +255,9 @@ def _refuse_unlike(quantities: Sequence[Of], reports: Reports) -> None:
         )
         raise NotMeasured(f"trained on unequal numbers of images ({counts}): train both alike")
     settings = [about.get("settings", {}) for about in (a, b)]
-    for name in ("images", "seed", "dataset", *ALIKE):
+    parts = {of.key.split("/")[0] for of in quantities}
+    besides = [name for part, names in ALIKE_IN.items() if part in parts for name in names]
+    for name in ("images", "seed", "dataset", *ALIKE, *besides):
         first, second = (each.get(name, getattr(Evaluation, name)) for each in settings)
         if first != second or a.get(name) != b.get(name):
             raise NotMeasured(f"{' and '.join(names)} were evaluated with different {name}")

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ Written by the program from what it measured; `python run.py --mode=reproduce` m
 
 For each claim: what the paper says in our words, the numbers that decide it, and a verdict. A check
 **holds** if the 95% interval of the difference lies wholly on the side that is claimed, it **does
-not hold** if it lies wholly on the other, and it is **undecided** otherwise; the bounds and this
-rule were fixed in the code before the models were measured. A claim with several checks holds if
-all of them do, and one that does not hold decides. Models that are compared have seen equally many
-images in training.
+not hold** if it lies wholly on the other, and it is **undecided** otherwise. This rule and most
+bounds were fixed in code before anything was trained; csi_tf/reproduce/claims.py lists at its top
+which checks were changed or added after models had been measured. A claim with several checks holds
+if all of them do, one that does not hold decides, and with one that is undecided or not measured
+the claim is undecided. Models that are compared have seen equally many images in training.
 
 Intervals are over test images, not over training seeds: each model was trained once, and another
 seed may give other numbers. Numbers in parentheses are the ends of the interval. proxy-KID is on
@@ -97,11 +99,17 @@ def judged_by_evaluations(settings: Ledger) -> dict[str, Any]:
         "command": provenance.command(replace(settings, output=None)),
         **{
             name: _said_once(each.about[name] for each in reports.values())
-            for name in ("version", "commit", "machine")
+            for name in ("version", "machine")
         },
+        "commit": _said_once(chain.from_iterable(map(_commits, reports.values()))),
         "trained_by": {name: command(config) for name, config in configs.items()},
     }
     return record(reports, [judge(claim, reports) for claim in CLAIMS], about)
+
+
+def _commits(report: Report) -> list[Any]:
+    """Of the evaluation, and of parts that were measured at another."""
+    return [report.about["commit"], *report.about.get("other_commits", {}).values()]
 
 
 def _read_evaluation(name: str, directory: Path) -> Report:

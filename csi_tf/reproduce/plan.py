@@ -34,10 +34,6 @@ class Job:
     images: int  # that this stage sees
     images_before: int = 0  # that the stage one it starts from saw
 
-    @property
-    def images_in_all(self) -> int:
-        return self.images_before + self.images
-
 
 _NARROW = {"receptive_field": "3x5"}
 _VAE, _BETA_VAE, _AAE = ({"objective": name} for name in ("vae", "beta_vae", "aae"))

@@ -25,7 +25,7 @@ from csi_tf.evaluation import report as reports
 from csi_tf.evaluation.bootstrap import FEWEST
 from csi_tf.evaluation.report import Report, said
 from csi_tf.evaluation.settings import PARTS, Evaluation
-from csi_tf.evaluation.subject import held_out
+from csi_tf.evaluation.subject import PartRefused, held_out
 from csi_tf.figures import paper
 from csi_tf.figures.settings import Figures
 from csi_tf.loading import MODEL_FILE
@@ -235,15 +235,14 @@ def _evaluate(
         with runs.locked(directory):
             evaluate.run(settings, directory, this.directory / "cache")
         return
-    except ValueError as error:
-        done = Report.read(directory).done if (directory / reports.FILE).exists() else []
-        left = [part for part in parts if part not in done]
-        if len(left) == 0 or len(parts) == 1:
+    except PartRefused as error:
+        allowed = [part for part in parts if part != error.part]
+        if not allowed:
             raise
-        logs.say(f"{job.name}: {left[0]} is left out: {error}")
+        logs.say(f"{job.name}: {error.part} is left out: {error}")
     finally:
         gc.collect()
-    _evaluate(this, job, name, [part for part in parts if part != left[0]], clamped)
+    _evaluate(this, job, name, allowed, clamped)
 
 
 def _sizes(config: Config) -> dict[str, Any]:

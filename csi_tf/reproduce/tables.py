@@ -20,7 +20,7 @@ _BASELINES = ("linear_gaussian", "mean_fill", "nearest_face", "biharmonic")
 
 # Keys of an evaluation by the heading of their column
 _LATENTS = {
-    "bits/dim": "likelihood/whole/bits_per_dim",
+    "bits/dim given z": "likelihood/whole/bits_per_dim",
     "bits of z": "likelihood/whole/bits_of_z",
     "MI": "latents/mi",
     "MI at most": "latents/mi_ceiling",

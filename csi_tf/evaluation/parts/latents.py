@@ -132,21 +132,35 @@ def _disentanglement(subject: Subject, report: Report) -> None:
     count = subject.settings.encoded_images
     images, factors = subject.test.images[:count], subject.test.factors[:count]  # type: ignore[index]
     codes = encode(subject.model, images, 1.0, subject.seed("disentanglement"))
-    _told(report, codes.mean, factors, subject.test.factor_names)
+    names = subject.test.factor_names
+    _told(report, codes.mean, factors, names)
     z = codes.z
+    if subject.dataset == "procedural_faces":
+        report.add_number("latents/factor_vae", _factor_vae(subject, z), better="higher")
+    # First all images, then without a part each
+    subsets = [np.flatnonzero(np.arange(len(z)) % PARTS != i) for i in range(-1, PARTS)]
+    known = _varying(factors, subsets)
+    if not known.all():
+        rare = ", ".join(name for name, kept in zip(names, known, strict=True) if not kept)
+        logs.say(f"MIG, SAP and DCI are without {rare}: (almost) the same in all images")
+    if known.sum() < 2:  # of one there is nothing to disentangle
+        return
     scores: dict[str, list[float]] = {}
     enough = len(z) - math.ceil(len(z) / PARTS) >= FOR_MIG
     with logs.reports("disentanglement", unit="fits") as tell:
-        for left_out in range(-1, PARTS):  # first of all images, then without a part each
-            kept = np.arange(len(z)) % PARTS != left_out
-            for name, value in _scores(z[kept], factors[kept], enough).items():
+        for done, kept in enumerate(subsets, 1):
+            for name, value in _scores(z[kept], factors[kept][:, known], enough).items():
                 scores.setdefault(name, []).append(value)
-            tell(left_out + 2, PARTS + 1)
+            tell(done, len(subsets))
     for name, (whole, *partial) in scores.items():
         interval = bootstrap.jackknife(whole, partial)
         report.add_interval(f"latents/{name}", interval, images=len(z), better="higher")
-    if subject.dataset == "procedural_faces":
-        report.add_number("latents/factor_vae", _factor_vae(subject, z), better="higher")
+
+
+def _varying(factors: np.ndarray, subsets: Sequence[np.ndarray]) -> np.ndarray:
+    """(F,) whether each takes several values in both halves, which DCI needs, of every subset."""
+    halves = [part for rows in subsets for part in (rows[: len(rows) // 2], rows[len(rows) // 2 :])]
+    return np.all([np.ptp(factors[rows], axis=0) > 0 for rows in halves], axis=0)
 
 
 def _scores(z: np.ndarray, factors: np.ndarray, mig: bool) -> dict[str, float]:
