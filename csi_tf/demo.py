@@ -14,12 +14,17 @@ from csi_tf.inpaint import sample_prior
 from csi_tf.model import CSIModel
 from csi_tf.modes import Demo
 
+FILLED, MOVED = "holes.png", "sliders.png"
 HOLES = ("mouth", "eyes", "nose", "center", "bottom_half", "left_half")
 # The hole that shows a slider is settled on faces apart from those shown.
 SIZES = Sizes(samples=3, latents=5, values=7, candidates=5, judges=2)
 
 
 def run(settings: Demo, directory: Path) -> None:
+    if settings.output is not None:  # the default is a directory of its own
+        for name in (FILLED, MOVED):
+            if (directory / name).exists():
+                raise ValueError(f"{directory / name} is there already; give another --output")
     path = loading.find(settings.model)
     model, config = loading.load(path), loading.settings(path, checkpoints.read(path)[1])
     count = SIZES.judges + max(len(HOLES), SIZES.latents + 1)
@@ -37,13 +42,13 @@ def run(settings: Demo, directory: Path) -> None:
     hole = np.stack([masks.named(name, model.size) for name in HOLES])
     filled = figure3.draw(arrays.completions(model, on.faces(len(HOLES)), hole, on))
     print(
-        f"{_write(filled, directory / 'holes.png')}: {faces};\n"
+        f"{_write(filled, directory / FILLED)}: {faces};\n"
         f"  their holes ({', '.join(HOLES)}) and three fillings of each."
     )
     if model.decoder is not None:
         moved = figure4.draw(arrays.figure4(model, replace(on, says="sliders")))
         print(
-            f"{_write(moved, directory / 'sliders.png')}: one latent in each row, moved from left"
+            f"{_write(moved, directory / MOVED)}: one latent in each row, moved from left"
             " to right,\n  three at once in the last. Nothing but the hole changes."
         )
     print("Next, a picture of your own; and a page to paint holes on:")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import csi_tf
-from csi_tf import masks
+from csi_tf import checks, masks
 from csi_tf.settings import CheckedSettings
 
 # What each --mode calls, as module:function(settings, directory); imported when picked.
@@ -54,7 +54,10 @@ class Demo(CheckedSettings):
         self._at_most_31_bits("seed")
 
     def default_output(self) -> Path:
-        return Path("outputs", "demo-" + Path(self.model).name)
+        place = checks.path(self.model)
+        while place.name in ("model.safetensors", "stage1", "stage2"):
+            place = place.parent
+        return Path("outputs", f"demo-{place.name}")
 
 
 @dataclass(frozen=True)

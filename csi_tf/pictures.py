@@ -27,7 +27,7 @@ def read(
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             image.load()
-            return ImageOps.exif_transpose(image)
+            return _upright(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         raise error(
             f"{file} is larger than {MAX_PIXELS} pixels; shrink it before reading it."
@@ -42,3 +42,11 @@ def read(
             raise error(f"{file} cannot be read: {problem.strerror}.") from problem
         reason = str(problem).rstrip(".") or type(problem).__name__
         raise error(f"{file} is damaged and cannot be read: {reason}.") from problem
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As its EXIF orientation says, if that can be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # as of damaged pictures, and the pixels are sound
+        return image.copy()

@@ -67,14 +67,26 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
 def _check_settings(config: Config, directory: Path) -> None:
     """Checkpoints can only be gone on with by the settings that made them, or some of them."""
     path = directory / "config.json"
-    if not path.exists() or not any(directory.glob("**/checkpoints")):
+    if not path.exists():  # it is written first: without it these are somebody else's
+        for name in ("flagfile.txt", "metrics.jsonl"):
+            if (directory / name).exists():
+                raise ValueError(f"{directory / name} is of no run; choose another --run_dir")
         return
     try:
         before = Config.from_json(path.read_text())
     except ValueError as error:
-        raise ValueError(f"{path} is not of this version of the program: {error}") from None
+        raise ValueError(
+            f"{path} is not of this version of the program: {error}; choose another --run_dir"
+        ) from None
+    is_other = config.run.mode != before.run.mode
+    if not any(directory.glob("**/checkpoints")):
+        if is_other and any(directory.glob("**/model.safetensors")):
+            raise ValueError(
+                f"{directory} holds a model of --mode={before.run.mode}; choose another --run_dir"
+            )
+        return
     differences = config.differences(before)
-    if config.run.mode != before.run.mode:
+    if is_other:
         differences.insert(0, f"mode={config.run.mode} and not {before.run.mode}")
     if differences:
         raise ValueError(
@@ -118,7 +130,8 @@ def new_directory(parent: Path, name: str) -> Path:
     number = 1
     while True:
         directory = parent / (f"{name}-{number}" if number > 1 else name)
-        with explained(f"cannot make the directory {directory}"), suppress(FileExistsError):
+        said = f"cannot make the directory {directory}, so give another --output or --run_dir"
+        with explained(said), suppress(FileExistsError):
             directory.mkdir(parents=True)
             return directory
         number += 1

@@ -4,7 +4,6 @@ A model that ships is a folder of `csi_tf/shipped` with the stages of a run, the
 latents, the curves of its training and a card that says what it is and where it comes from.
 """
 
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from csi_tf.figures import curves, layout
 from csi_tf.loading import MODEL_FILE
 from csi_tf.modes import Export
 
+CURVES = "curves.png"
 _FOLDERS = ("stage1", "stage2")
 _OF_A_RUN = ("config.json", "flagfile.txt", "checkpoints")
 
@@ -33,10 +33,9 @@ def run(settings: Export, directory: Path) -> None:
         info |= {"config": config.to_json()}
         checkpoints.write(target, checkpoints.export_half(weights), info)
         print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
-        if names := latents.file_of(source):
-            shutil.copyfile(names, target.parent / latents.FILE)
-        if (fitted := source.parent / whole.FILE).exists():
-            shutil.copyfile(fitted, target.parent / whole.FILE)
+        _copy(latents.file_of(source), target.parent / latents.FILE)
+        _copy(source.parent / whole.FILE, target.parent / whole.FILE)
+        _copy(source.parent / logs.FILE, target.parent / logs.FILE)
         _curves(source.parent, target.parent, info)
 
 
@@ -49,6 +48,9 @@ def _check_target(source: Path, target: Path, directory: Path) -> None:
         raise ValueError(f"{there[0]} is of a training run; give an --output outside of it")
     if target.exists() and not _is_export(target):
         raise ValueError(f"{target} is no earlier export; give another --output, or move it away")
+    names, kept = latents.file_of(source), target.parent / latents.FILE  # perhaps by hand
+    if kept.exists() and (names is None or names.read_bytes() != kept.read_bytes()):
+        raise ValueError(f"{kept} has other names; move it away, or give another --output")
 
 
 def _is_export(path: Path) -> bool:
@@ -57,14 +59,22 @@ def _is_export(path: Path) -> bool:
     return False
 
 
+def _copy(source: Path | None, target: Path) -> None:
+    """What the model does not have is not left there by an earlier export, say of another."""
+    if source is not None and source.exists():
+        files.write(target, source.read_bytes())
+    else:
+        target.unlink(missing_ok=True)
+
+
 def _curves(source: Path, target: Path, info: dict[str, Any]) -> None:
-    """How it was learnt: the numbers, and a picture of them."""
+    """A picture of how it was learnt."""
     if not (source / logs.FILE).exists():
+        (target / CURVES).unlink(missing_ok=True)
         return
-    shutil.copyfile(source / logs.FILE, target / logs.FILE)
     config = provenance.portable(loading.settings(source, info))
     title = f"{config.data.dataset}, {info['stage']}, {info.get('images_seen', 0):,} images seen"
-    files.write(target / "curves.png", layout.png(curves.draw(logs.read_metrics(source), title)))
+    files.write(target / CURVES, layout.png(curves.draw(logs.read_metrics(source), title)))
 
 
 def _stages(model: str, directory: Path) -> dict[Path, Path]:

@@ -49,7 +49,8 @@ DATA = {
     "dataset": "Images to use: procedural_faces, celeb_a, tfds:NAME, npz:PATH or images:DIR."
     " procedural_faces are drawn by the program; celeb_a (the paper's) and tfds:NAME come through"
     " TensorFlow Datasets; an npz file holds an array `images` of uint8, (N, H, W, 3); of a folder"
-    " all pictures are taken.",
+    " all pictures are taken, with the folders in it; if these are train and validation (or val) or"
+    " test, they are the splits.",
     "image_size": "Side of the square images, in pixels. The paper uses 32. Larger pictures are"
     " cropped at the centre and resized with antialiasing.",
     "data_dir": "Where TensorFlow Datasets keeps its data. None stands for its own default folder."

@@ -110,7 +110,7 @@ def test_results_are_written_anew_once_and_not_with_every_picture(monkeypatch):
 
 def test_an_output_that_cannot_be_is_a_failure(capsys):
     assert main("--input=face.png", "--mask=eyes", "--output=face.png/below") == 1
-    assert "cannot make the output directory face.png/below" in complaint(capsys)
+    assert "cannot make the directory face.png/below, so give another --output" in complaint(capsys)
     Path("photos").mkdir()
     picture("photos/a.png", 16, 16)
     assert main("--input=photos", "--mask=eyes", "--output=photos") == 2

@@ -61,6 +61,15 @@ def test_what_is_pasted_is_the_completion_enlarged():
     assert (results("small")[0]["key"]) == results("large")[0]["key"]
 
 
+def test_a_picture_is_read_once_for_all_that_is_pasted_into_it(monkeypatch):
+    picture("photo.png", 64, 48)
+    reads = []
+    read = Source.read
+    monkeypatch.setattr(Source, "read", lambda self: reads.append(self.where) or read(self))
+    assert main("--input=photo.png", "--mask=eyes", "--num_samples=4", "--paste_back") == 0
+    assert len(reads) == 2  # to be filled, and to be pasted into
+
+
 def grey_rgba_and_turned() -> list[str]:
     picture("rgb.png", 20, 30)
     with Image.open("rgb.png") as image:
@@ -243,9 +252,19 @@ def test_a_pixel_of_the_model_is_hole_if_any_of_the_hole_falls_into_it(shape, si
         for number, side in zip((row, column), shape, strict=True)
     ]
     expected[slice(*ends[0]), slice(*ends[1])] = True
-    np.testing.assert_array_equal(holes._touched(hole, size), expected)
-    assert holes._touched(np.ones(shape, bool), size).all()
-    assert not holes._touched(np.zeros(shape, bool), size).any()
+    grid = (size, size)
+    np.testing.assert_array_equal(holes._touched(hole, grid), expected)
+    assert holes._touched(np.ones(shape, bool), grid).all()
+    assert not holes._touched(np.zeros(shape, bool), grid).any()
+
+
+def test_a_mask_larger_than_its_picture_loses_no_hole():
+    """A line of three pixels, where every fifth row and column would be looked at."""
+    mask_file("hole.png", 320, 320, (203, 206, 0, 320))
+    _, hole = understood("hole.png", "none", 64, 64, [])
+    assert hole.shape == (64, 64)
+    assert np.flatnonzero(hole.any(axis=1)).tolist() == [40, 41]
+    assert hole[40].all()
 
 
 def test_several_pictures_of_one_name(capsys):

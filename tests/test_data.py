@@ -285,6 +285,14 @@ def test_image_folders_with_their_own_splits(folder):
     assert sizes == [3, 2, 5]
 
 
+@pytest.mark.parametrize("called", ["val", "valid"])
+def test_the_folder_of_validation_has_several_names(folder, called):
+    folder(3, "pictures/train")
+    name = folder(2, f"pictures/{called}")
+    assert data.splits(name) == ("train", "validation", "all")
+    assert len(data.arrays(name, "validation", 6)) == 2
+
+
 def test_broken_pictures_are_skipped_in_both_readings(folder, tmp_path):
     name = folder(5)
     (tmp_path / "pictures" / "002.png").write_bytes(b"broken")

@@ -1,6 +1,7 @@
 """What a newcomer meets: the demo, its pictures, and loading what was trained."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import csi_tf
 import run
 from csi_tf import checkpoints, data, latents, loading, training
 from csi_tf.figures import panels
+from csi_tf.modes import Demo
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,20 @@ def test_the_demo_fills_held_out_faces_and_moves_latents(finished, tmp_path, cap
     assert all(shows(page, face) for face in held_out)
     with Image.open(tmp_path / "demo" / "sliders.png") as picture:
         assert picture.size[0] > 700
+
+
+def test_the_demo_writes_over_nothing_where_it_is_sent(finished, tmp_path, capsys):
+    _, directory = finished
+    (tmp_path / "holes.png").write_text("mine")
+    arguments = ["--mode=demo", f"--model={directory}", f"--output={tmp_path}"]
+    assert run.main(["run.py", *arguments]) == 2
+    assert "holes.png is there already; give another --output" in capsys.readouterr().err
+    assert (tmp_path / "holes.png").read_text() == "mine"
+
+
+def test_the_demo_of_a_run_is_called_after_it():
+    for model in ("runs/mine", "runs/mine/", "runs/mine/stage2/model.safetensors"):
+        assert Demo(model).default_output() == Path("outputs/demo-mine")
 
 
 def shows(page, face, scale=6):

@@ -115,6 +115,13 @@ def test_exif_orientation_turns_the_picture_upright(tmp_path, orientation):
     assert np.array_equal(image_files.read_image(path), undone(ramp()))
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0no TIFF file", b"Exif\0\0II"])
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_exif_that_cannot_be_read_leaves_the_picture_as_it_is(tmp_path, name, exif):
+    Image.fromarray(ramp()).save(tmp_path / name, exif=exif, lossless=True)
+    assert np.array_equal(image_files.read_image(tmp_path / name), ramp())
+
+
 def test_an_animation_gives_its_first_frame(tmp_path):
     first, second = Image.fromarray(ramp()), Image.fromarray(255 - ramp())
     first.save(tmp_path / "a.webp", save_all=True, append_images=[second], lossless=True)

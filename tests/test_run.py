@@ -331,6 +331,28 @@ def test_a_run_of_another_version_is_named(in_tmp_path, capsys):
     assert Path("here/config.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["config.json", "flagfile.txt", "metrics.jsonl"])
+def test_files_of_others_are_left_alone(name, in_tmp_path, capsys):
+    Path("mine").mkdir()
+    Path("mine", name).write_text('{"mine": true}')
+    assert main("--mode=data", "--run_dir=mine") == 2
+    assert "choose another --run_dir" in one_line(capsys)
+    assert [path.name for path in Path("mine").iterdir()] == [name]
+    assert Path("mine", name).read_text() == '{"mine": true}'
+
+
+def test_a_model_keeps_its_settings_when_its_checkpoints_are_gone(in_tmp_path, capsys):
+    assert main("--mode=data", "--run_dir=mine", "--limit=1") == 0
+    recorded = Path("mine/config.json").read_text()
+    trained = recorded.replace('"mode": "data"', '"mode": "stage1"')
+    assert trained != recorded
+    Path("mine/config.json").write_text(trained)
+    Path("mine/model.safetensors").write_text("weights")
+    assert main("--mode=data", "--run_dir=mine", "--limit=1") == 2
+    assert "mine holds a model of --mode=stage1; choose another" in capsys.readouterr().err
+    assert Path("mine/config.json").read_text() == trained
+
+
 def test_a_broken_tf_config_is_one_line_and_makes_no_directory(in_tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TF_CONFIG", "{")
     assert main("--mode=data", "--run_dir=here") == 2

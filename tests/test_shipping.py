@@ -11,7 +11,7 @@ from test_loading import export, inputs
 import csi_tf
 import flags
 import run
-from csi_tf import checkpoints, loading, warm_start
+from csi_tf import checkpoints, loading, logs, warm_start, whole
 from csi_tf.evaluation.settings import Evaluation
 from csi_tf.modes import Export
 
@@ -98,6 +98,24 @@ def test_an_earlier_export_is_replaced(trained, tmp_path):
     before = contents(small)
     assert contents(exported(trained, small)) == before
     assert run.main(["run.py", "--mode=export", f"--model={small}", f"--output={small}"]) == 2
+
+
+def test_an_export_over_another_model_leaves_nothing_of_that(trained, tmp_path, capsys):
+    small = exported(trained, tmp_path / "small")
+    for name in (whole.FILE, logs.FILE, "curves.png"):
+        (small / "stage2" / name).write_text("of the first")
+    bare = tmp_path / "bare"
+    for stage in ("stage1", "stage2"):
+        (bare / stage).mkdir(parents=True)
+        export(bare / stage / loading.MODEL_FILE, stage=stage)
+    before = contents(small)
+    call = ["run.py", "--mode=export", f"--model={bare}", f"--output={small}"]
+    assert run.main(call) == 2  # names may have been given by hand
+    assert "latents.json has other names; move it away" in capsys.readouterr().err
+    assert contents(small) == before
+    (small / "stage2" / "latents.json").unlink()
+    assert run.main(call) == 0
+    assert {path.name for path in contents(small)} == {loading.MODEL_FILE}
 
 
 def test_a_damaged_copy_is_refused(trained, tmp_path):

@@ -55,7 +55,8 @@ class Holes:
         shown `image`, and from a file the hole of the region itself, (height, width) booleans."""
         hole = self._in_region(source, shape, region, note)
         if hole is not None:
-            return 1 - _touched(hole, self.size).astype(np.float32)[..., None], hole
+            seen = 1 - _touched(hole, (self.size, self.size)).astype(np.float32)[..., None]
+            return seen, hole
         # A random mask depends on the seed and the picture, not on the company it is drawn in.
         example = randomness.fold(0, "mask of a picture", image.tobytes())
         draw = masks.sampler(
@@ -145,6 +146,8 @@ def _alike(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
 
 
 def _stretched(hole: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """At another size, where a smaller one keeps every part of the hole."""
+    hole = _touched(hole, (min(hole.shape[0], shape[0]), min(hole.shape[1], shape[1])))
     if hole.shape == shape:
         return hole
     resized = Image.fromarray(hole.astype(np.uint8)).resize(shape[::-1], Image.Resampling.NEAREST)
@@ -165,13 +168,15 @@ def _tell_outside(whole: np.ndarray, inside: np.ndarray, note: Note) -> None:
         note(f"{percent}% of the mask's hole lies {outside} and stays as it is; {other}")
 
 
-def _touched(hole: np.ndarray, size: int) -> np.ndarray:
-    """(size, size): the cells of a grid laid over the hole that any of it falls into."""
-    for _ in range(2):
-        length, cells = len(hole), np.arange(size + 1)
-        first, last = cells[:-1] * length // size, -(-cells[1:] * length // size)
-        sums = np.cumsum(np.vstack([np.zeros_like(hole[:1]), hole]), axis=0, dtype=np.int64)
-        hole = (sums[last] > sums[first]).T
+def _touched(hole: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The cells of a grid laid over the hole that any of it falls into."""
+    for count in shape:  # rows, then columns
+        length, cells = len(hole), np.arange(count + 1)
+        if length != count:
+            first, last = cells[:-1] * length // count, -(-cells[1:] * length // count)
+            sums = np.cumsum(np.vstack([np.zeros_like(hole[:1]), hole]), axis=0, dtype=np.int64)
+            hole = sums[last] > sums[first]
+        hole = hole.T
     return hole
 
 

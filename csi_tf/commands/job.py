@@ -64,6 +64,7 @@ class Job:
         self._holes = holes.understood(command, self.model.size)
         self._model_file = Path(os.path.abspath(file))
         self._inputs: set[Path] = set()  # which are never written over
+        self._pasted: tuple[Picture, np.ndarray, np.ndarray | None] | None = None  # into this last
         self._sums = {"model": files.digest(self._model_file)}
         names = latents.file_of(self._model_file)
         if names and (command.latents or command.mode == "traverse"):
@@ -156,10 +157,13 @@ class Job:
         picture, mask = made.picture, made.picture.context_mask
         if not self._is_pasted(made) or self._holes is None or mask is None:
             return made.pixels
-        _, hole = self._holes.of(
-            picture.source, picture.shape, picture.region, picture.image, lambda _: None
-        )
-        return holes.paste(picture.source.read(), picture.region, made.pixels, mask, hole)
+        if self._pasted is None or self._pasted[0] is not picture:  # completions come in turn
+            _, hole = self._holes.of(
+                picture.source, picture.shape, picture.region, picture.image, lambda _: None
+            )
+            self._pasted = picture, picture.source.read(), hole
+        _, pixels, hole = self._pasted
+        return holes.paste(pixels, picture.region, made.pixels, mask, hole)
 
     def _is_pasted(self, made: Made) -> bool:
         return self.command.paste_back and not made.is_sheet

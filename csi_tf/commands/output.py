@@ -35,12 +35,14 @@ def open_directory(asked: str | None, default: Callable[[], Path]) -> Iterator[P
     """The directory to write to, ours alone until the block ends; a new one that nothing came into
     goes again."""
     directory = checks.path(asked) if asked else default()
-    with files.explained(f"cannot make the output directory {directory}"):
+    with files.explained(f"cannot make the directory {directory}, so give another --output"):
         is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         is_new |= asked is None and not any(directory.iterdir())  # some defaults are made already
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise files.FileError(f"cannot write to the output directory {directory}: no permission")
+        raise files.FileError(
+            f"cannot write to the directory {directory}: no permission; give another --output"
+        )
     try:
         with runs.locked(directory, flag="output"):
             yield directory

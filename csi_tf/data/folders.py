@@ -10,7 +10,8 @@ import numpy as np
 from csi_tf.data.base import CHUNK, Chunk, Source, check_split, held_out, held_out_splits
 from csi_tf.data.image_files import existing_folder, images_under, list_images, read_squares
 
-FOLDER_SPLITS = ("train", "validation", "test")
+# What the folder of a split may be called
+FOLDERS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 
 
 def splits(folder: str) -> tuple[str, ...]:
@@ -29,7 +30,7 @@ def open_split(folder: str, split: str, size: int, crop: int | None) -> Source:
     own = _own_splits(root)
     if own:
         check_split(split, (*own, "all"), what)
-        paths = list_images(root if split == "all" else root / split)
+        paths = list_images(root if split == "all" else own[split])
     else:
         found = list_images(root)
         keys = [path.relative_to(root).as_posix() for path in found]
@@ -48,6 +49,11 @@ def open_split(folder: str, split: str, size: int, crop: int | None) -> Source:
     return Source(len(paths), chunks, exact=False)
 
 
-def _own_splits(root: Path) -> tuple[str, ...]:
-    own = tuple(name for name in FOLDER_SPLITS if os.path.isdir(root / name))
-    return own if len(own) > 1 and "train" in own else ()
+def _own_splits(root: Path) -> dict[str, Path]:
+    own = {
+        split: root / name
+        for split, names in FOLDERS.items()
+        for name in reversed(names)  # of several the first
+        if os.path.isdir(root / name)
+    }
+    return own if len(own) > 1 and "train" in own else {}
