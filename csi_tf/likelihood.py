@@ -70,5 +70,9 @@ def _log_mean(
     whole = weighted and model.config.full_image_encoder
     shown = np.ones_like(context_mask) if whole else context_mask
     z, log_ratio = draws(model, images_pm1, shown, samples, seed)
-    terms = np.stack([nats(each) for each in z]) + (log_ratio if weighted else 0.0)
-    return np.logaddexp.reduce(terms, axis=0) - math.log(samples)
+    return log_mean(np.stack([nats(each) for each in z]) + (log_ratio if weighted else 0.0))
+
+
+def log_mean(terms: np.ndarray) -> np.ndarray:
+    """(B,) log 1/K sum_k exp of (K, B)"""
+    return np.asarray(np.logaddexp.reduce(terms, axis=0) - math.log(len(terms)))

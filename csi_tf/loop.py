@@ -183,7 +183,8 @@ class Loop:
         )
 
     def _estimate(self, began: float, step: int) -> None:
-        # The first step compiles; leaving it in overestimates, which is the safer side.
+        # The first step compiles, which overestimates; of a latent warm-up, whose steps are quicker
+        # than those that follow, it says too little.
         rate = STEPS_TO_ESTIMATE / (time.monotonic() - began)
         if (self.total - step) / rate > LONG:
             logs.say(

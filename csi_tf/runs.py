@@ -19,7 +19,8 @@ if sys.platform != "win32":
     import fcntl
 
 DEFAULT_PARENT = Path("runs")
-_OWN_FILES = {"config.json", "flagfile.txt", ".lock"}
+LOCK = ".lock"
+_OWN_FILES = {"config.json", "flagfile.txt", LOCK}
 
 
 @contextmanager
@@ -31,14 +32,14 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
     may be moved. They can be repeated from anywhere if the paths in them are absolute, as the
     command line makes them.
     """
-    worker = workers.task()
-    if worker is not None and config.run.run_dir is None:
+    if workers.task() is not None and config.run.run_dir is None:
         raise ValueError(
             "the workers of TF_CONFIG share a run directory: give all the same --run_dir"
         )
     directory, is_new = _make(config)
-    if worker is not None and worker.index > 0:  # the first keeps the record; the others only read
-        with locked(directory, f".lock-{worker.index}"):
+    lock = _lock()
+    if lock != LOCK:  # the first worker keeps the record; the others only read
+        with locked(directory, lock):
             yield directory
         return
     with locked(directory):
@@ -64,12 +65,32 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
             raise
 
 
+@contextmanager
+def stage_directory(directory: Path) -> Iterator[Path]:
+    """That of one model within a run's, ours alone as well: it can be named as a --run_dir."""
+    with explained(f"cannot make the directory {directory}, so choose another --run_dir"):
+        directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(directory, _lock()):
+            yield directory
+    finally:
+        with suppress(OSError):  # which it is if there is anything in it
+            directory.rmdir()
+
+
+def _lock() -> str:
+    """Each worker of TF_CONFIG has its own."""
+    worker = workers.task()
+    return LOCK if worker is None or worker.index == 0 else f"{LOCK}-{worker.index}"
+
+
 def _check_settings(config: Config, directory: Path) -> None:
     """Checkpoints can only be gone on with by the settings that made them, or some of them."""
     path = directory / "config.json"
+    begun = any(directory.glob("**/checkpoints"))
     if not path.exists():  # it is written first: without it these are somebody else's
         for name in ("flagfile.txt", "metrics.jsonl"):
-            if (directory / name).exists():
+            if (directory / name).exists() and not begun:  # or it is a stage of a run
                 raise ValueError(f"{directory / name} is of no run; choose another --run_dir")
         return
     try:
@@ -79,7 +100,7 @@ def _check_settings(config: Config, directory: Path) -> None:
             f"{path} is not of this version of the program: {error}; choose another --run_dir"
         ) from None
     is_other = config.run.mode != before.run.mode
-    if not any(directory.glob("**/checkpoints")):
+    if not begun:
         if is_other and any(directory.glob("**/model.safetensors")):
             raise ValueError(
                 f"{directory} holds a model of --mode={before.run.mode}; choose another --run_dir"
@@ -138,7 +159,7 @@ def new_directory(parent: Path, name: str) -> Path:
 
 
 @contextmanager
-def locked(directory: Path, name: str = ".lock", flag: str = "run_dir") -> Iterator[None]:
+def locked(directory: Path, name: str = LOCK, flag: str = "run_dir") -> Iterator[None]:
     """flock, which the system releases when the process ends, however it ends."""
     if sys.platform == "win32":  # which has no flock
         yield

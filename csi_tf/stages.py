@@ -46,7 +46,7 @@ def score(
     """Negative log-likelihood of the scored pixels, given z drawn once for each image.
 
     While warming up, a head without depth takes the PixelCNN's place. `shuffled` decodes the
-    latents of the next image of the batch: what is then lost tells whether z is used.
+    latents of another image of the batch: what is then lost tells whether z is used.
     """
     images = ops.cast(batch["image"], "float32") / 127.5 - 1.0
     mask = batch["context_mask"]

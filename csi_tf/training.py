@@ -20,6 +20,7 @@ from csi_tf import (
     logs,
     noise,
     randomness,
+    runs,
     stage_one,
     stages,
     warm_start,
@@ -50,11 +51,11 @@ def run(config: Config, directory: Path) -> None:
         stage1 = stage_one.find(asked, directory)
         if stage1 is None:
             logs.say("stage2: no finished stage one with these settings; training it first")
-            stage1 = train(config, "stage1", directory / "stage1")
+            stage1 = train_within(config, "stage1", directory / "stage1")
         train(config, "stage2", directory, stage1)
     else:
-        stage1 = train(config, "stage1", directory / "stage1")
-        train(config, "stage2", directory / "stage2", stage1)
+        stage1 = train_within(config, "stage1", directory / "stage1")
+        train_within(config, "stage2", directory / "stage2", stage1)
 
 
 def with_precision(config: Config, directory: Path) -> Config:
@@ -79,6 +80,12 @@ def with_precision(config: Config, directory: Path) -> Config:
         chosen = learners.fastest_precision()
         logs.say(f"precision: {chosen} is faster here")
     return replace(config, optimiser=replace(config.optimiser, precision=chosen))
+
+
+def train_within(config: Config, stage: str, directory: Path, stage1: Path | None = None) -> Path:
+    """`train` in a directory within that of the run."""
+    with runs.stage_directory(directory):
+        return train(config, stage, directory, stage1)
 
 
 def train(config: Config, stage: str, directory: Path, stage1: Path | None = None) -> Path:

@@ -128,8 +128,8 @@ class WholeLatents(keras.layers.Layer):
     def draw(self, mean: np.ndarray, context_mask: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """(B,D) float32 from standard normal numbers (B,D).
 
-        Of a picture unlike all that it was fitted to, noise say, the law knows nothing, and what it
-        tells may be without bounds; z is the mean then.
+        Of a picture unlike all that it was fitted to the law may tell what is without bounds: where
+        a number would lie beyond 10, z is the mean.
         """
         told = self(mean, context_mask)
         below = _normal_cdf(normal)

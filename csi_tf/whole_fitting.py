@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from csi_tf import checkpoints, data, loading, logs, masks, noise, provenance, randomness
+from csi_tf.errors import RunFailed
 from csi_tf.evaluation.encoding import encode
 from csi_tf.model import CSIModel, named_weights
 from csi_tf.modes import Whole
@@ -61,7 +62,7 @@ def run(settings: Whole, directory: Path) -> None:
     def pictures(split: str, limit: int | None) -> np.ndarray:
         return data.arrays(source, split, model.size, data_dir=place, limit=limit).images
 
-    train = pictures("train", config.data.limit)
+    train = pictures("train", None if settings.dataset else config.data.limit)
     if config.data.horizontal_flip:
         train = np.concatenate([train, train[:, :, ::-1]])
     with logs.reports("Whole pictures", unit="pictures") as tell:
@@ -70,6 +71,9 @@ def run(settings: Whole, directory: Path) -> None:
     law.build(None)
     drawn = _batches(model, train, whole.z, masking, settings)
     _fit(law, itertools.islice(drawn, settings.steps), settings.steps)
+    arrays = {name: np.asarray(v) for name, v in named_weights(law).items()}
+    if not all(np.isfinite(each).all() for each in arrays.values()):
+        raise RunFailed("what was fitted is not finite, and was not written: give another --seed")
     held = pictures(data.held_out_split(source, place), JUDGES)
     held_z = encode(model, held, 1.0, settings.seed).z
     seen = _seen(model, held, held_z, masking, settings.seed, "held-out")
@@ -83,11 +87,10 @@ def run(settings: Whole, directory: Path) -> None:
         "held_out": found,
         **provenance.about(),
     }
-    arrays = {name: np.asarray(v) for name, v in named_weights(law).items()}
     checkpoints.write(directory / FILE, checkpoints.export_half(arrays), info)
     print(
         f"{directory / FILE}: of z of {len(held)} held-out whole pictures"
-        f" {found['unexplained']:.0%} of the variance is not told by what is seen under"
+        f" {found['unexplained']:.0%} of the variance cannot be predicted from what is seen under"
         f" {spec}; two draws lie {found['spread']:.2f} times as far apart as from the truth"
     )
 

@@ -89,7 +89,7 @@ class GatedBlock(keras.layers.Layer):
         self.weight_norm = weight_norm
         shared = {"weight_norm": weight_norm, "dtype": self.dtype_policy}
         self.conv1 = CausalConv(filters, self.kernels[0], direction, name="conv1", **shared)
-        # PixelCNN++ starts its blocks near the identity.
+        # With data-dependent initialisation blocks start near the identity, as in PixelCNN++.
         self.conv2 = CausalConv(
             2 * filters, self.kernels[1], direction, init_scale=0.1, name="conv2", **shared
         )

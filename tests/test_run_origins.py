@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tiny
 
-from csi_tf import checkpoints, loading, stage_one, training
+from csi_tf import checkpoints, loading, runs, stage_one, training
 from csi_tf.data.pipeline import Batches
 from csi_tf.errors import RunFailed
+from csi_tf.files import FileError
 from csi_tf.loading import MODEL_FILE
 
 STEPS = {"train_steps": 2}
@@ -48,6 +49,24 @@ def test_a_latent_warm_up_leaves_half_of_a_short_run(total, expected):
     """The PixelCNN would else have next to no steps where the warm-up just fits."""
     config = tiny.config(optimiser={"latent_warmup_steps": 40})
     assert training._warmup_steps(config, "stage1", total) == expected
+
+
+@pytest.mark.parametrize("mode", ["train", "stage2"])
+def test_a_stage_within_a_run_is_in_use_too(mode, tmp_path, monkeypatch):
+    """It could be named as a --run_dir, and two processes write the same checkpoints."""
+    used = []
+
+    def train(config, stage, directory, stage1=None):
+        if directory != tmp_path:  # which run.py locks
+            with pytest.raises(FileError, match="another process"), runs.locked(directory):
+                pass
+            used.append(stage)
+        return directory / MODEL_FILE
+
+    monkeypatch.setattr(training, "train", train)
+    training.run(tiny.config(mode), tmp_path)
+    assert used == (["stage1", "stage2"] if mode == "train" else ["stage1"])
+    assert not list(tmp_path.iterdir()), "where nothing was written nothing stays"
 
 
 def test_a_stage_one_with_a_stage_two_is_not_trained_further(tmp_path, trained, capsys):

@@ -12,7 +12,7 @@ from test_inpaint import EYES, assert_same, make, part, pictures
 
 import csi_tf
 import run
-from csi_tf import checkpoints, loading, masks, whole, whole_fitting
+from csi_tf import checkpoints, data, loading, masks, whole, whole_fitting
 from csi_tf import model as models
 from csi_tf.evaluation.report import Report
 from csi_tf.inpaint import inpaint, reconstruct
@@ -251,7 +251,7 @@ def fit(*words):
 def test_the_command_writes_what_loading_and_inpainting_take(place, capsys):
     assert fit() == 0
     said = capsys.readouterr().out
-    assert "variance is not told" in said
+    assert "variance cannot be predicted" in said
     assert whole.FILE in said
     info = checkpoints.read(Path("trained") / whole.FILE)[1]
     assert info["command"].endswith("--mode=whole --model=trained --steps=3")
@@ -311,6 +311,24 @@ def test_what_cannot_be_fitted_is_said(place, capsys):
     checkpoints.write(Path("bare") / loading.MODEL_FILE, weights, info)
     assert run.main(["run.py", "--mode=whole", "--model=bare"]) == run.USAGE
     assert "no latents" in capsys.readouterr().err
+
+
+def test_a_fit_that_is_not_finite_replaces_none(place, monkeypatch, capsys):
+    assert fit() == 0
+    path = Path("trained") / whole.FILE
+    before = path.read_bytes()
+    monkeypatch.setattr(whole_fitting, "RATE", np.inf)
+    assert fit() == run.FAILURE
+    assert "not finite, and was not written" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_another_data_set_is_not_cut_to_what_the_model_saw(place):
+    arrays = data.arrays("procedural_faces", "train", SIZE, limit=100)
+    np.savez("more.npz", images=arrays.images)
+    assert fit("--dataset=npz:more.npz") == 0
+    count = checkpoints.read(Path("trained") / whole.FILE)[1]["pictures"]
+    assert count == len(data.arrays("npz:more.npz", "train", SIZE)) > tiny.config().data.limit
 
 
 def test_it_is_told_when_what_z_was_drawn_from_has_changed(place, capsys):

@@ -177,7 +177,7 @@ def _train(this: Reproduction, job: Job) -> None:
         return
     stage1 = None if job.needs is None else this.model(job.needs)
     try:
-        training.train(job.config, job.stage, this.place(job.name), stage1)
+        training.train_within(job.config, job.stage, this.place(job.name), stage1)
     except RunFailed as error:
         this.failed[job.name] = str(error)
         logs.say(f"{job.name}: {error}")

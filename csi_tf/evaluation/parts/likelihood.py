@@ -1,10 +1,10 @@
 """Bits/dim of held-out holes, and for stage one of whole images; what a wrong z costs.
 
-Bits/dim are averaged over images, each by the values of its own hole. A shuffled z is that of the
-next image: what is lost with it tells whether z is used, and is more than the right one says. What
-is lost where the reverse net is told that nothing is observed is at most what it says of the pixels
-below and to the right: in training it hardly ever saw such a hole, so some of the loss may be its
-confusion.
+Bits/dim are averaged over images, each by the values of its own hole. A shuffled z is that of
+another image: what is lost with it tells whether z is used, and is more than the right one says.
+What is lost where the reverse net is told that nothing is observed is at most what it says of the
+pixels below and to the right: in training it hardly ever saw such a hole, so some of the loss may
+be its confusion.
 """
 
 import math
@@ -51,7 +51,7 @@ def _measure(subject: Subject, report: Report, name: str) -> None:
         return
     # Importance weights belong to log p(x); given the context q is part of the model.
     terms = found.own + (found.log_ratio if whole else 0.0)
-    averaged = -(np.logaddexp.reduce(terms, axis=0) - math.log(len(terms))) / values
+    averaged = -likelihood.log_mean(terms) / values
     name = "importance" if whole else "averaged"
     report.add(key + name, averaged, unit=unit, better="lower", keep=True)
     gained = -found.shuffled / values - bits[0]
@@ -60,7 +60,7 @@ def _measure(subject: Subject, report: Report, name: str) -> None:
 
 class Nats(NamedTuple):
     own: np.ndarray  # (K, N) of each draw of z
-    shuffled: np.ndarray  # (N,) with the next image's z
+    shuffled: np.ndarray  # (N,) with another image's z
     unheard: np.ndarray  # (N,) without what the reverse net says
     log_ratio: np.ndarray  # (K, N) log p(z) - log q(z)
 
@@ -71,7 +71,7 @@ def _nats(
     """Without latents K is 1, and what is of them is 0."""
     model, draws = subject.model, subject.settings.posterior_draws
     found: list[tuple[np.ndarray, ...]] = []
-    # No last batch of one image, whose next image it would be itself
+    # No last batch of one image, whose other image it would be itself
     starts = [start for start in range(0, len(images), BATCH) if len(images) - start > 1]
     for start, end in zip(starts, [*starts[1:], len(images)], strict=True):
         x, m, weights = pm1(images[start:end]), mask[start:end], scored[start:end, ..., 0]
