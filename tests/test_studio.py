@@ -2,6 +2,7 @@
 
 import socket
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from PIL import Image
 from test_loading import export
 
 import run
-from csi_tf import loading, masks, session
+from csi_tf import checkpoints, loading, masks, session
 from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio import desk as desk_module
@@ -273,12 +274,57 @@ def test_a_model_of_other_pictures_begins_with_faces_of_its_own(tmp_path):
 def test_sessions_of_another_studio_are_refused(engine):
     (name,) = engine.names
     asked = engine.face(name, 1)
-    with pytest.raises(ValueError, match="none of this studio's models"):
+    with pytest.raises(ValueError, match=r"none of this studio's models: .*--model=/etc$"):
         engine.checked(session.parse(asked.to_dict() | {"model": "/etc"}))
     with pytest.raises(ValueError, match="no latent called"):
         engine.checked(session.parse(asked.to_dict() | {"latents": {"smile": 1}}))
     with pytest.raises(ValueError, match="pixels on a side"):
         engine.checked(Session(name, FACE, masks.named("mouth", 32)))
+
+
+def test_a_model_is_the_same_however_it_is_spelt(tmp_path, monkeypatch):
+    """And sessions call it as it is called from any directory; the page does not."""
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    export(tmp_path / "runs" / "mine" / loading.MODEL_FILE)
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    engine = Engine(["runs/mine"])
+    made = engine.face("runs/mine", 1)
+    assert made.model == str(tmp_path / "runs" / "mine")
+    monkeypatch.chdir("/")
+    opened = engine.open(made.model)
+    assert opened.name == "runs/mine"
+    assert opened.said.startswith("**runs/mine**")
+    for other in (f"{tmp_path}/runs/mine/", f"{tmp_path}/link/mine", f"{tmp_path}/x/../runs/mine"):
+        assert engine.open(other) is opened
+        assert engine.checked(replace(made, model=other)).model == made.model
+    with pytest.raises(ValueError, match="none of this studio's models"):
+        engine.open(str(tmp_path / "runs"))
+
+
+def test_models_that_come_along_keep_their_names():
+    assert Engine(["procedural_faces"]).face("procedural_faces", 1).model == "procedural_faces"
+
+
+def test_a_session_of_another_model_is_opened_with_a_notice(engine, tmp_path):
+    (name,) = engine.names
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    first = actions.first(name, person)
+    file = tmp_path / "s.json"
+    file.write_text(actions.desks.get("a").session.to_json())
+    assert actions.loaded(str(file), person)[0] == first[0] == name
+    weights, info = checkpoints.read(name)
+    checkpoints.write(name, weights, info | {"made": "anew"})
+    later = Actions(Engine([name]), tmp_path, 4)
+    later.first(name, person)
+    with pytest.warns(UserWarning, match=r"The model of .* is not the one"):  # without a page
+        later.loaded(str(file), person)
+    kept = later.desks.get("a").session  # which says what it will be drawn with
+    assert kept.sha256 == loading.digests(loading.find(name))
+    file.write_text(kept.to_json())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        later.loaded(str(file), person)
 
 
 def test_a_port_that_is_taken_is_said(tmp_path, capsys):

@@ -102,7 +102,15 @@ class Actions:
         return self._face(replace(session, image=image, said=said), request)
 
     def loaded(self, path: str, request: gr.Request) -> Any:
-        session = self.engine.checked(sessions.read(path))
+        saved = sessions.read(path)
+        session = self.engine.checked(saved)
+        if changed := saved.changed(session.sha256):
+            name = self.engine.open(session.model).name
+            gr.Warning(
+                f"The {changed} of {name} is not the one that this was saved with, so other pixels"
+                " are drawn.",
+                duration=None,  # until it is read
+            )
         return self._opened(
             self._change(request, lambda desk: replace(desk, session=session, moved=0))
         )
@@ -124,7 +132,7 @@ class Actions:
         opened = self.engine.open(session.model)
         fitted = opened.model.draw_whole is not None
         return (
-            session.model,
+            opened.name,
             _canvas(desk),
             f"{opened.said} Shown: {_plain(session.said)}.",
             session.seed,
