@@ -19,7 +19,7 @@ from csi_tf import checkpoints, loading, masks, session
 from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio import desk as desk_module
-from csi_tf.studio.actions import Actions
+from csi_tf.studio.actions import Actions, telling
 from csi_tf.studio.desk import Desk, Desks, Result, Superseded
 from csi_tf.studio.engine import Engine
 from csi_tf.studio.settings import Studio
@@ -223,6 +223,54 @@ def test_a_click_that_fails_stops_no_drawing(engine, tmp_path):
     actions.used(wrong, 1, 0, 0, person)
     with pytest.raises(Superseded):
         actions.desks.check("a", drawing.turn)
+
+
+@pytest.mark.parametrize("click", ["another", "drawn", "used"])
+def test_a_picture_that_comes_late_replaces_none_that_came_since(
+    engine, tmp_path, monkeypatch, click
+):
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    (name,) = engine.names
+    actions.first(name, person)
+    (tmp_path / "s.json").write_text(engine.face(name, 7).to_json())
+    Image.fromarray(FACE).save(tmp_path / "photo.png")
+    given = (str(tmp_path / "photo.png"), 1, 0, 0) if click == "used" else ()
+
+    def late(whole):
+        def comes(*how):
+            made = whole(*how)
+            actions.loaded(str(tmp_path / "s.json"), person)
+            return made
+
+        return comes
+
+    with monkeypatch.context() as slow:
+        for place, what in ((Engine, "face"), (Engine, "drawn"), (canvas, "cropped")):
+            slow.setattr(place, what, late(getattr(place, what)))
+        with pytest.raises(gr.Error, match="something newer"):
+            telling(getattr(actions, click))(*given, person)
+    kept = actions.desks.begin("a").session  # and it is what will be filled
+    assert kept.said == "held-out procedural face 7"
+    np.testing.assert_array_equal(kept.image, session.read(tmp_path / "s.json").image)
+    getattr(actions, click)(*given, person)
+    assert actions.desks.get("a").session.said != kept.said
+
+
+def test_a_face_that_nobody_waits_for_is_drawn_no_further(tmp_path):
+    """Of a model without faces of its own, which take as long as other drawings."""
+    export(tmp_path / loading.MODEL_FILE, tiny.config("train", data={"dataset": "npz:photos.npz"}))
+    actions = Actions(Engine([str(tmp_path)]), tmp_path, 4)
+    person = SimpleNamespace(session_hash="a")
+    actions.first(str(tmp_path), person)
+    rows = []
+
+    def progress(place, **_):
+        rows.append(place)
+        actions.stop(person)
+
+    with pytest.raises(Superseded):
+        actions.another(person, progress)
+    assert len(rows) == 1
 
 
 def test_what_cannot_be_shown_puts_no_slider_anywhere(engine, tmp_path, monkeypatch):

@@ -60,12 +60,12 @@ class Engine:
                 self._opened[given] = _open(given)
             return self._opened[given]
 
-    def face(self, name: str, number: int) -> Session:
+    def face(self, name: str, number: int, progress: Progress | None = None) -> Session:
         """A held-out one, or one from the prior where none is known that the model could fill."""
         opened = self.open(name)
         number %= HELD_OUT
         if not opened.procedural:
-            return self.drawn(name, number)
+            return self.drawn(name, number, progress)
         face = _face(number, opened.model.size)
         return self._begun(opened, face, f"held-out procedural face {number}")
 
