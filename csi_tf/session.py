@@ -9,16 +9,19 @@ import base64
 import io
 import json
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from csi_tf import checks, files, latents
+from csi_tf.data import image_files
+from csi_tf.masks.files import hole_of_image
 
 FORMAT = 1
 CHUNK = "csi-tf-session"
@@ -122,7 +125,9 @@ def parse(found: Any) -> Session:
 def _parsed(found: Any) -> Session:
     if not isinstance(found, dict) or found.get("csi-tf session") != FORMAT:
         raise ValueError(f"it does not say that it is one of format {FORMAT}")
-    image, hole = _pixels(found["picture"], "RGB"), _pixels(found["mask"], "L")
+    # Programs send any PNG: what a file of it would mean, it means here.
+    image = image_files.to_rgb(_picture(found["picture"]))
+    hole = hole_of_image(_picture(found["mask"]))
     if image.shape[:2] != hole.shape or image.shape[0] != image.shape[1]:
         raise ValueError(f"its picture is {image.shape[:2]} and its mask {hole.shape} pixels large")
     truncation = None if found["truncation"] is None else float(found["truncation"])
@@ -137,7 +142,7 @@ def _parsed(found: Any) -> Session:
     return Session(
         model=_text(found["model"]),
         image=image,
-        context_mask=(hole < 128).astype(np.float32)[..., None],
+        context_mask=(~hole).astype(np.float32)[..., None],
         latents=values,
         names={_key(key): _text(name) for key, name in found["names"].items()},
         seed=checks.whole_number(found["seed"], "seed", 0, 2**31 - 1),
@@ -165,9 +170,13 @@ def png(pixels: np.ndarray, text: PngInfo | None = None) -> bytes:
     return content.getvalue()
 
 
-def _pixels(text: str, mode: str) -> np.ndarray:
+def _picture(text: str) -> Image.Image:
     with _opened(base64.b64decode(text)) as image:
-        return np.asarray(image.convert(mode))
+        image.load()
+        try:
+            return ImageOps.exif_transpose(image)
+        except struct.error as error:
+            raise ValueError(f"its EXIF data are damaged: {error}") from None
 
 
 def _opened(content: bytes) -> Image.Image:

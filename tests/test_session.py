@@ -1,12 +1,15 @@
 """What the studio saves, and the command that draws the same from it."""
 
 import base64
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_loading import export, fit_whole
+from test_masks_files import ZOO
 
 import csi_tf
 import run
@@ -18,7 +21,16 @@ from csi_tf.errors import RunFailed
 from csi_tf.session import Session
 from csi_tf.studio.engine import Engine
 
+
+def as_png(image, **how):
+    content = io.BytesIO()
+    image.save(content, "PNG", **how)
+    return content.getvalue()
+
+
 BOMB = base64.b64encode(session.png(np.zeros((3000, 3000), "uint8"))).decode()
+BROKEN_OFF = b"II*\0\x08\0"  # EXIF data
+DAMAGED = base64.b64encode(as_png(Image.new("RGB", (16, 16)), exif=BROKEN_OFF)).decode()
 
 
 @pytest.fixture
@@ -83,6 +95,7 @@ def test_the_command_draws_the_pixels_that_the_call_draws(saved, tmp_path):
         ({"latents": {"2": "much"}}, "much"),
         ({"model": None}, "None"),
         ({"picture": BOMB}, "on a side at most"),
+        ({"picture": DAMAGED}, "EXIF"),
     ],
 )
 def test_files_that_are_no_sessions_are_refused(saved, tmp_path, change, words):
@@ -96,6 +109,38 @@ def test_a_session_of_before_there_was_a_choice_of_z_is_of_the_posterior(saved, 
     del found["z"]
     (tmp_path / "s.json").write_text(json.dumps(found))
     assert session.read(tmp_path / "s.json").z == "posterior"
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if name.endswith(".png")])
+def test_masks_of_programs_are_read_as_files_are(saved, tmp_path, name):
+    mask = ZOO[name].resize((16, 16), Image.Resampling.NEAREST)
+    (tmp_path / "mask.png").write_bytes(as_png(mask))
+    sent = {"mask": base64.b64encode(as_png(mask)).decode()}
+    read = session.parse(saved.to_dict() | sent).context_mask
+    np.testing.assert_array_equal(read, masks.from_file(tmp_path / "mask.png", 16))
+    assert 0 < read.mean() < 1
+
+
+GREY = np.arange(256).reshape(16, 16)
+UPSIDE_DOWN = Image.Exif()
+UPSIDE_DOWN[0x0112] = 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        as_png(Image.fromarray((GREY * 200).astype("uint16"))),
+        as_png(Image.fromarray(np.dstack([GREY] * 3 + [GREY.T]).astype("uint8"))),
+        as_png(Image.fromarray(GREY.astype("uint8")).convert("P"), transparency=7),
+        as_png(Image.fromarray(GREY.astype("uint8")), exif=UPSIDE_DOWN),
+    ],
+    ids=["16 bits", "alpha", "palette", "upside down"],
+)
+def test_pictures_of_programs_are_read_as_files_are(saved, tmp_path, content):
+    (tmp_path / "picture.png").write_bytes(content)
+    sent = {"picture": base64.b64encode(content).decode()}
+    read = session.parse(saved.to_dict() | sent).image
+    np.testing.assert_array_equal(read, image_files.read_image(tmp_path / "picture.png"))
 
 
 def asked(saved, directory, **more):
