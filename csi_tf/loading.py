@@ -49,6 +49,14 @@ def find(where: str | os.PathLike[str]) -> Path:
     )
 
 
+def digests(path: Path) -> dict[str, str]:
+    """SHA-256 of a model file and of what it is used with that lies beside it."""
+    there = {"model": path, whole.FILE: path.parent / whole.FILE}
+    if names := latents.file_of(path):
+        there[latents.FILE] = names
+    return {name: files.digest(file) for name, file in there.items() if file.exists()}
+
+
 def stage_one_of(path: Path) -> Path | None:
     """The stage one that lies beside a model file of stage two, if that was begun from it."""
     stage_one = path.parent.parent / "stage1" / MODEL_FILE

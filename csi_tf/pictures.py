@@ -27,7 +27,7 @@ def read(
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             image.load()
-            return _upright(image)
+            return upright(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
         raise error(
             f"{file} is larger than {MAX_PIXELS} pixels; shrink it before reading it."
@@ -44,7 +44,7 @@ def read(
         raise error(f"{file} is damaged and cannot be read: {reason}.") from problem
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """As its EXIF orientation says, if that can be read."""
     try:
         return ImageOps.exif_transpose(image)

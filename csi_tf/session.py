@@ -1,7 +1,8 @@
 """A picture, its hole and all that says how it is filled: what the studio saves.
 
 A session is JSON, by itself or in a text chunk of a PNG that was made from it. Either can be loaded
-into the studio again, and `--mode=inpaint --session=FILE` draws the same pixels.
+into the studio again, and `--mode=inpaint --session=FILE` draws the same pixels. It has the SHA-256
+sums of the files they depend on, so that a model that was trained on since is noticed.
 """
 
 import base64
@@ -17,7 +18,9 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from csi_tf import checks, files
+from csi_tf import checks, files, latents, pictures
+from csi_tf.data import image_files
+from csi_tf.masks.files import hole_of_image
 
 FORMAT = 1
 CHUNK = "csi-tf-session"
@@ -30,7 +33,7 @@ UNLIMITED = 3.0  # truncations from here on are None: colours go as far as they 
 class Session:
     """`latents` are those that are set, by dimension or name; all others are inferred."""
 
-    model: str  # as csi_tf.load takes it
+    model: str  # as csi_tf.load takes it, from any directory
     image: np.ndarray  # uint8 (S, S, 3)
     context_mask: np.ndarray  # float32 (S, S, 1), 1 = observed
     latents: Mapping[int | str, float] = field(default_factory=dict)
@@ -40,6 +43,7 @@ class Session:
     truncation: float | None = 1.0
     z: str = "posterior"  # or "whole", of csi_tf.whole
     said: str = ""  # where the picture is from
+    sha256: Mapping[str, str] = field(default_factory=dict)  # of csi_tf.loading.digests
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
@@ -55,6 +59,7 @@ class Session:
             "latents": {str(key): float(value) for key, value in self.latents.items()},
             "names": {str(key): name for key, name in self.names.items()},
             "said": self.said,
+            "sha256": dict(self.sha256),
             "picture": base64.b64encode(png(self.image)).decode(),
             "mask": base64.b64encode(png(self.hole)).decode(),
         }
@@ -66,6 +71,19 @@ class Session:
         text.add_text("Sample", str(number))
         text.add_itxt(CHUNK, self.to_json())
         return png(pixels, text)
+
+    def changed(self, sha256: Mapping[str, str]) -> str:
+        """Which of the files that its pixels depend on are others than these; "" if none is known
+        to be: sessions of before do not tell."""
+        from csi_tf import whole  # and Keras with it, which reading does without
+
+        used = {
+            "model": True,
+            whole.FILE: self.z == "whole",
+            latents.FILE: any(isinstance(key, str) for key in self.latents),
+        }
+        known = [name for name in used if used[name] and name in self.sha256 and name in sha256]
+        return " and ".join(name for name in known if self.sha256[name] != sha256[name])
 
     @property
     def hole(self) -> np.ndarray:
@@ -106,7 +124,9 @@ def parse(found: Any) -> Session:
 def _parsed(found: Any) -> Session:
     if not isinstance(found, dict) or found.get("csi-tf session") != FORMAT:
         raise ValueError(f"it does not say that it is one of format {FORMAT}")
-    image, hole = _pixels(found["picture"], "RGB"), _pixels(found["mask"], "L")
+    # Programs send any PNG: what a file of it would mean, it means here.
+    image = image_files.to_rgb(_picture(found["picture"]))
+    hole = hole_of_image(_picture(found["mask"]))
     if image.shape[:2] != hole.shape or image.shape[0] != image.shape[1]:
         raise ValueError(f"its picture is {image.shape[:2]} and its mask {hole.shape} pixels large")
     truncation = None if found["truncation"] is None else float(found["truncation"])
@@ -115,20 +135,21 @@ def _parsed(found: Any) -> Session:
     z = found.get("z", "posterior")  # which those of before there was a choice have
     if z not in ("posterior", "whole"):
         raise ValueError(f"its z is {z!r}; posterior or whole")
-    latents = {_key(key): float(value) for key, value in found["latents"].items()}
-    if not all(math.isfinite(value) for value in latents.values()):
+    values = {_key(key): float(value) for key, value in found["latents"].items()}
+    if not all(math.isfinite(value) for value in values.values()):
         raise ValueError("it sets a latent to what is no number")
     return Session(
         model=_text(found["model"]),
         image=image,
-        context_mask=(hole < 128).astype(np.float32)[..., None],
-        latents=latents,
+        context_mask=(~hole).astype(np.float32)[..., None],
+        latents=values,
         names={_key(key): _text(name) for key, name in found["names"].items()},
         seed=checks.whole_number(found["seed"], "seed", 0, 2**31 - 1),
         num_samples=checks.whole_number(found["num_samples"], "num_samples", 1, MOST_SAMPLES),
         truncation=truncation,
         z=z,
         said=_text(found.get("said", "")),
+        sha256={key: _text(sum_) for key, sum_ in found.get("sha256", {}).items()},
     )
 
 
@@ -148,9 +169,10 @@ def png(pixels: np.ndarray, text: PngInfo | None = None) -> bytes:
     return content.getvalue()
 
 
-def _pixels(text: str, mode: str) -> np.ndarray:
+def _picture(text: str) -> Image.Image:
     with _opened(base64.b64decode(text)) as image:
-        return np.asarray(image.convert(mode))
+        image.load()
+        return pictures.upright(image)
 
 
 def _opened(content: bytes) -> Image.Image:

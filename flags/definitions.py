@@ -186,8 +186,8 @@ COMMAND = {
     " on the same machine with the same versions; a model, picture or mask that has changed is an"
     " error. If they have moved, --model, --input and --mask say where to.",
     "session": "A session saved in the studio, or a PNG downloaded from it, for mode inpaint: draws"
-    " the same completions. It says all else but where to write; --model says where its model has"
-    " moved.",
+    " the same completions; a model that has changed is an error. It says all else but where to"
+    " write; --model says where its model has moved, or which other one is to draw.",
     "data_dir": "Where TensorFlow Datasets keeps its data. None stands for its own default folder.",
 }
 

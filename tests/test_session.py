@@ -1,19 +1,32 @@
 """What the studio saves, and the command that draws the same from it."""
 
 import base64
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_loading import export, fit_whole
+from test_masks_files import ZOO
 
 import csi_tf
 import run
-from csi_tf import masks, session, whole
+from csi_tf import checkpoints, latents, loading, masks, session, whole
+from csi_tf.commands import run as commands
+from csi_tf.commands.settings import Command
 from csi_tf.data import image_files
+from csi_tf.errors import RunFailed
 from csi_tf.session import Session
 from csi_tf.studio.engine import Engine
+
+
+def as_png(image, **how):
+    content = io.BytesIO()
+    image.save(content, "PNG", **how)
+    return content.getvalue()
+
 
 BOMB = base64.b64encode(session.png(np.zeros((3000, 3000), "uint8"))).decode()
 
@@ -34,13 +47,15 @@ def saved(tmp_path):
         truncation=None,
         z="whole",
         said="a picture",
+        sha256=loading.digests(tmp_path / "model.safetensors"),
     )
 
 
 def same(one, other):
     assert (one.image == other.image).all()
     assert (one.context_mask == other.context_mask).all()
-    for name in ("model", "latents", "names", "seed", "num_samples", "truncation", "z", "said"):
+    texts = ("model", "said", "sha256")
+    for name in (*texts, "latents", "names", "seed", "num_samples", "truncation", "z"):
         assert getattr(one, name) == getattr(other, name)
 
 
@@ -91,6 +106,93 @@ def test_a_session_of_before_there_was_a_choice_of_z_is_of_the_posterior(saved, 
     del found["z"]
     (tmp_path / "s.json").write_text(json.dumps(found))
     assert session.read(tmp_path / "s.json").z == "posterior"
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if name.endswith(".png")])
+def test_masks_of_programs_are_read_as_files_are(saved, tmp_path, name):
+    mask = ZOO[name].resize((16, 16), Image.Resampling.NEAREST)
+    (tmp_path / "mask.png").write_bytes(as_png(mask))
+    sent = {"mask": base64.b64encode(as_png(mask)).decode()}
+    read = session.parse(saved.to_dict() | sent).context_mask
+    np.testing.assert_array_equal(read, masks.from_file(tmp_path / "mask.png", 16))
+    assert 0 < read.mean() < 1
+
+
+GREY = np.arange(256).reshape(16, 16)
+UPSIDE_DOWN = Image.Exif()
+UPSIDE_DOWN[0x0112] = 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        as_png(Image.fromarray((GREY * 200).astype("uint16"))),
+        as_png(Image.fromarray(np.dstack([GREY] * 3 + [GREY.T]).astype("uint8"))),
+        as_png(Image.fromarray(GREY.astype("uint8")).convert("P"), transparency=7),
+        as_png(Image.fromarray(GREY.astype("uint8")), exif=UPSIDE_DOWN),
+        as_png(Image.fromarray(GREY.astype("uint8")), exif=b"II*\0\x08\0"),
+    ],
+    ids=["16 bits", "alpha", "palette", "upside down", "broken EXIF"],
+)
+def test_pictures_of_programs_are_read_as_files_are(saved, tmp_path, content):
+    (tmp_path / "picture.png").write_bytes(content)
+    sent = {"picture": base64.b64encode(content).decode()}
+    read = session.parse(saved.to_dict() | sent).image
+    np.testing.assert_array_equal(read, image_files.read_image(tmp_path / "picture.png"))
+
+
+def asked(saved, directory, **more):
+    """What the command understands of the session, which is saved first."""
+    (directory / "s.json").write_text(saved.to_json())
+    command = Command("inpaint", session=str(directory / "s.json"), **more)
+    return commands.opened(command, directory)
+
+
+def made_anew(file):
+    """The same numbers in other bytes."""
+    weights, info = checkpoints.read(file)
+    checkpoints.write(file, weights, info | {"made": "anew"})
+
+
+@pytest.mark.parametrize("changed", ["model.safetensors", whole.FILE, latents.FILE])
+def test_a_session_is_not_drawn_by_another_model_without_a_word(saved, tmp_path, capsys, changed):
+    names = tmp_path / latents.FILE
+    names.write_text("[]")
+    saved = replace(saved, sha256=loading.digests(tmp_path / "model.safetensors"))
+    uses = replace(saved, z="whole", latents={"smile": 1.0})
+    without = replace(saved, z="posterior", latents={2: 1.0})
+    assert asked(uses, tmp_path).model == saved.model
+    if changed == latents.FILE:
+        names.write_text("[ ]")
+    else:
+        made_anew(tmp_path / changed)
+    said = rf"the {changed.removesuffix('.safetensors')}.* is not the one .*s.json.* --model"
+    with pytest.raises(RunFailed, match=said):
+        asked(uses, tmp_path)
+    asked(uses, tmp_path, model=str(tmp_path))  # as one that is asked for
+    assert "note: the " in capsys.readouterr().err
+    asked(replace(uses, sha256={}), tmp_path)  # which those of before do not tell
+    if changed == "model.safetensors":
+        with pytest.raises(RunFailed, match="is not the one"):
+            asked(without, tmp_path)
+    else:
+        asked(without, tmp_path)
+    assert not capsys.readouterr().err
+
+
+def test_sessions_of_before_there_were_sums_open(saved, tmp_path):
+    found = json.loads(saved.to_json())
+    del found["sha256"]
+    same(session.parse(found), replace(saved, sha256={}))
+
+
+def test_the_command_says_where_to_name_a_model_that_has_moved(saved, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for file in ("model.safetensors", whole.FILE):
+        (tmp_path / file).rename(tmp_path / "elsewhere" / file)
+    with pytest.raises(ValueError, match=r"s\.json was made with .*--model: there is no finished"):
+        asked(saved, tmp_path)
+    assert asked(saved, tmp_path, model=str(tmp_path / "elsewhere")).seed == saved.seed
 
 
 def test_a_studio_takes_z_of_whole_pictures_only_where_it_is_fitted(saved, tmp_path):

@@ -2,6 +2,7 @@
 
 import socket
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,11 +15,11 @@ from PIL import Image
 from test_loading import export
 
 import run
-from csi_tf import loading, masks, session
+from csi_tf import checkpoints, loading, masks, session
 from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio import desk as desk_module
-from csi_tf.studio.actions import Actions
+from csi_tf.studio.actions import Actions, telling
 from csi_tf.studio.desk import Desk, Desks, Result, Superseded
 from csi_tf.studio.engine import Engine
 from csi_tf.studio.settings import Studio
@@ -224,6 +225,54 @@ def test_a_click_that_fails_stops_no_drawing(engine, tmp_path):
         actions.desks.check("a", drawing.turn)
 
 
+@pytest.mark.parametrize("click", ["another", "drawn", "used"])
+def test_a_picture_that_comes_late_replaces_none_that_came_since(
+    engine, tmp_path, monkeypatch, click
+):
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    (name,) = engine.names
+    actions.first(name, person)
+    (tmp_path / "s.json").write_text(engine.face(name, 7).to_json())
+    Image.fromarray(FACE).save(tmp_path / "photo.png")
+    given = (str(tmp_path / "photo.png"), 1, 0, 0) if click == "used" else ()
+
+    def late(whole):
+        def comes(*how):
+            made = whole(*how)
+            actions.loaded(str(tmp_path / "s.json"), person)
+            return made
+
+        return comes
+
+    with monkeypatch.context() as slow:
+        for place, what in ((Engine, "face"), (Engine, "drawn"), (canvas, "cropped")):
+            slow.setattr(place, what, late(getattr(place, what)))
+        with pytest.raises(gr.Error, match="something newer"):
+            telling(getattr(actions, click))(*given, person)
+    kept = actions.desks.begin("a").session  # and it is what will be filled
+    assert kept.said == "held-out procedural face 7"
+    np.testing.assert_array_equal(kept.image, session.read(tmp_path / "s.json").image)
+    getattr(actions, click)(*given, person)
+    assert actions.desks.get("a").session.said != kept.said
+
+
+def test_a_face_that_nobody_waits_for_is_drawn_no_further(tmp_path):
+    """Of a model without faces of its own, which take as long as other drawings."""
+    export(tmp_path / loading.MODEL_FILE, tiny.config("train", data={"dataset": "npz:photos.npz"}))
+    actions = Actions(Engine([str(tmp_path)]), tmp_path, 4)
+    person = SimpleNamespace(session_hash="a")
+    actions.first(str(tmp_path), person)
+    rows = []
+
+    def progress(place, **_):
+        rows.append(place)
+        actions.stop(person)
+
+    with pytest.raises(Superseded):
+        actions.another(person, progress)
+    assert len(rows) == 1
+
+
 def test_what_cannot_be_shown_puts_no_slider_anywhere(engine, tmp_path, monkeypatch):
     actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
     (name,) = engine.names
@@ -273,12 +322,57 @@ def test_a_model_of_other_pictures_begins_with_faces_of_its_own(tmp_path):
 def test_sessions_of_another_studio_are_refused(engine):
     (name,) = engine.names
     asked = engine.face(name, 1)
-    with pytest.raises(ValueError, match="none of this studio's models"):
+    with pytest.raises(ValueError, match=r"none of this studio's models: .*--model=/etc$"):
         engine.checked(session.parse(asked.to_dict() | {"model": "/etc"}))
     with pytest.raises(ValueError, match="no latent called"):
         engine.checked(session.parse(asked.to_dict() | {"latents": {"smile": 1}}))
     with pytest.raises(ValueError, match="pixels on a side"):
         engine.checked(Session(name, FACE, masks.named("mouth", 32)))
+
+
+def test_a_model_is_the_same_however_it_is_spelt(tmp_path, monkeypatch):
+    """And sessions call it as it is called from any directory; the page does not."""
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    export(tmp_path / "runs" / "mine" / loading.MODEL_FILE)
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    engine = Engine(["runs/mine"])
+    made = engine.face("runs/mine", 1)
+    assert made.model == str(tmp_path / "runs" / "mine")
+    monkeypatch.chdir("/")
+    opened = engine.open(made.model)
+    assert opened.name == "runs/mine"
+    assert opened.said.startswith("**runs/mine**")
+    for other in (f"{tmp_path}/runs/mine/", f"{tmp_path}/link/mine", f"{tmp_path}/x/../runs/mine"):
+        assert engine.open(other) is opened
+        assert engine.checked(replace(made, model=other)).model == made.model
+    with pytest.raises(ValueError, match="none of this studio's models"):
+        engine.open(str(tmp_path / "runs"))
+
+
+def test_models_that_come_along_keep_their_names():
+    assert Engine(["procedural_faces"]).face("procedural_faces", 1).model == "procedural_faces"
+
+
+def test_a_session_of_another_model_is_opened_with_a_notice(engine, tmp_path):
+    (name,) = engine.names
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    first = actions.first(name, person)
+    file = tmp_path / "s.json"
+    file.write_text(actions.desks.get("a").session.to_json())
+    assert actions.loaded(str(file), person)[0] == first[0] == name
+    weights, info = checkpoints.read(name)
+    checkpoints.write(name, weights, info | {"made": "anew"})
+    later = Actions(Engine([name]), tmp_path, 4)
+    later.first(name, person)
+    with pytest.warns(UserWarning, match=r"The model of .* is not the one"):  # without a page
+        later.loaded(str(file), person)
+    kept = later.desks.get("a").session  # which says what it will be drawn with
+    assert kept.sha256 == loading.digests(loading.find(name))
+    file.write_text(kept.to_json())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        later.loaded(str(file), person)
 
 
 def test_a_port_that_is_taken_is_said(tmp_path, capsys):

@@ -6,6 +6,7 @@ import json
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import httpx
 import numpy as np
 import pytest
 from browsing import only_the_hole_differs
@@ -67,6 +68,30 @@ def test_no_file_can_be_read_through_it(address):
         with pytest.raises(HTTPError) as refused:
             urlopen(f"{address}gradio_api/file={path}")
         assert refused.value.code in (403, 404)
+
+
+@pytest.mark.parametrize(
+    ("origin", "forwarded", "status"),
+    [
+        (None, None, 200),  # a program
+        ("its own", None, 200),
+        ("https://studio.example", "studio.example", 200),  # behind a proxy
+        ("https://elsewhere.example", None, 403),
+        ("https://elsewhere.example", "studio.example", 403),
+        ("http://127.0.0.1:1", None, 403),
+        ("null", None, 403),
+        ("http://[", None, 403),
+    ],
+)
+def test_pages_of_other_websites_send_nothing(address, origin, forwarded, status):
+    headers = {"Origin": address.rstrip("/") if origin == "its own" else origin}
+    headers["X-Forwarded-Host"] = forwarded
+    headers = {name: value for name, value in headers.items() if value}
+    sent = {"files": ("a.txt", b"text")}
+    answer = httpx.post(f"{address}gradio_api/upload", files=sent, headers=headers)
+    assert answer.status_code == status
+    assert (status == 200) == ("other websites" not in answer.text)
+    assert httpx.get(address, headers=headers).status_code == 200
 
 
 def test_ten_at_once_each_get_their_own(address):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from csi_tf import checks, drawing, files, latents, loading, whole
+from csi_tf import checks, drawing, latents, loading, whole
 from csi_tf.commands import holes, sources
 from csi_tf.commands.output import Output, Record, read_record
 from csi_tf.commands.settings import Box, Command
@@ -65,12 +65,13 @@ class Job:
         self._model_file = Path(os.path.abspath(file))
         self._inputs: set[Path] = set()  # which are never written over
         self._pasted: tuple[Picture, np.ndarray, np.ndarray | None] | None = None  # into this last
-        self._sums = {"model": files.digest(self._model_file)}
-        names = latents.file_of(self._model_file)
-        if names and (command.latents or command.mode == "traverse"):
-            self._sums[latents.FILE] = files.digest(names)
-        if command.z == "whole" and self.model.draw_whole is not None:
-            self._sums[whole.FILE] = files.digest(self._model_file.parent / whole.FILE)
+        used = {
+            "model": True,
+            latents.FILE: command.latents or command.mode == "traverse",
+            whole.FILE: command.z == "whole",
+        }
+        sums = loading.digests(self._model_file)
+        self._sums = {name: sum_ for name, sum_ in sums.items() if used[name]}
         if command.paste_back:
             size = self.model.size
             note(f"note: what is pasted back has the model's {size}x{size} pixels, enlarged")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from csi_tf import logs, session
+from csi_tf import loading, logs, session
 from csi_tf.commands import output, repeat
 from csi_tf.commands.completions import Completions
 from csi_tf.commands.job import Job, Layout, Picture
@@ -44,6 +44,7 @@ def run(command: Command, directory: Path) -> None:
 def opened(command: Command, directory: Path) -> Command:
     """What a session of the studio asks for; its picture and mask come to lie in the directory."""
     saved = session.read(command.session)
+    _check_model(command, saved)
     picture, mask = session.write_files(saved, directory, command.overwrite)
     return replace(
         command,
@@ -59,6 +60,28 @@ def opened(command: Command, directory: Path) -> Command:
         z=saved.z,
         order="likelihood",
     )
+
+
+def _check_model(command: Command, saved: session.Session) -> None:
+    """RunFailed if it is another one now than the session was made with; one that is asked for may
+    be another one."""
+    try:
+        file = loading.find(command.model or saved.model)
+    except ValueError as error:
+        if command.model:
+            raise
+        raise ValueError(
+            f"{command.session} was made with the model {saved.model}; if that is elsewhere now,"
+            f" say where with --model: {error}"
+        ) from None
+    changed = saved.changed(loading.digests(file))
+    said = f"the {changed} (of {file}) is not the one that {command.session} was made with"
+    if changed and not command.model:
+        raise RunFailed(
+            f"{said}: give that one with --model, or --model={saved.model} to draw with this one"
+        )
+    if changed:
+        note(f"note: {said}, so other pixels are drawn")
 
 
 def note(text: str) -> None:

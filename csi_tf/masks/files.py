@@ -42,8 +42,8 @@ def _brightness_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None
     )
 
 
-def _holes(image: Image.Image, convention: str) -> np.ndarray:
-    """(H,W) booleans, by the rules of `from_file`."""
+def hole_of_image(image: Image.Image, convention: str = "white_is_hole") -> np.ndarray:
+    """(H,W) booleans, True = hole, by the rules of `from_file`."""
     brightness, alpha = _brightness_alpha(image)
     light = brightness >= 0.5
     light_is_hole = convention == "white_is_hole"
@@ -65,7 +65,7 @@ def hole_of_file(path: str | PathLike[str], convention: str = "white_is_hole") -
     validated_convention(convention)
     image = pictures.read(path, FORMATS, ValueError, "mask file")
     try:
-        return _holes(image, convention)
+        return hole_of_image(image, convention)
     except ValueError as error:
         raise ValueError(
             f"{str(path)!r} is no mask picture: {error}; save it as 8-bit grey PNG."

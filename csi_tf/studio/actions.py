@@ -35,6 +35,10 @@ def told() -> Iterator[None]:
         yield
     except (ValueError, OSError, RunFailed) as error:
         raise gr.Error(str(error)) from None
+    except Superseded:  # an error, as nothing is to be filled then
+        raise gr.Error(
+            "No other picture is shown: it was stopped, or something newer asked for."
+        ) from None
 
 
 def telling(action: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,29 +73,25 @@ class Actions:
         desk = self.desks.open(_person(request), Desk(self.engine.face(name, 0)))
         return self._opened(desk)
 
-    def another(self, request: gr.Request) -> Any:
+    def another(self, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
         desk = self._change(request, lambda desk: replace(desk, number=desk.number + 1))
-        return self._face(self.engine.face(desk.session.model, desk.number), request)
+        report = self._report(desk, request, progress)
+        face = self.engine.face(desk.session.model, desk.number, report)
+        return self._face(desk, face, request)
 
     def drawn(self, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
         seed = int(np.random.default_rng().integers(2**31))
         desk = self.desks.take(_person(request))
-        try:
-            report = self._report(desk, request, progress)
-            made = self.engine.drawn(desk.session.model, seed, report)
-        except Superseded:
-            raise gr.Error(
-                "No face was drawn: it was stopped, or something newer asked for."
-            ) from None
-        return self._face(made, request)
+        report = self._report(desk, request, progress)
+        return self._face(desk, self.engine.drawn(desk.session.model, seed, report), request)
 
     def used(
         self, path: str | None, part: float, across: float, down: float, request: gr.Request
     ) -> Any:
         if path is None:
             raise gr.Error("Upload or paste a photo first.")
-        session = self.desks.get(_person(request)).session
-        size = self.engine.open(session.model).model.size
+        desk = self.desks.get(_person(request))
+        size = self.engine.open(desk.session.model).model.size
         pixels = canvas.photo(path)
         left, top, side = canvas.box(pixels.shape, part, across, down)
         said = (
@@ -99,21 +99,31 @@ class Actions:
             f" {left}, {top}, resized to {size}x{size}"
         )
         image = canvas.cropped(pixels, size, part, across, down)
-        return self._face(replace(session, image=image, said=said), request)
+        return self._face(desk, replace(desk.session, image=image, said=said), request)
 
     def loaded(self, path: str, request: gr.Request) -> Any:
-        session = self.engine.checked(sessions.read(path))
+        saved = sessions.read(path)
+        session = self.engine.checked(saved)
+        if changed := saved.changed(session.sha256):
+            name = self.engine.open(session.model).name
+            gr.Warning(
+                f"The {changed} of {name} is not the one that this was saved with, so other pixels"
+                " are drawn.",
+                duration=None,  # until it is read
+            )
         return self._opened(
             self._change(request, lambda desk: replace(desk, session=session, moved=0))
         )
 
-    def _face(self, other: Session, request: gr.Request) -> Any:
-        """Another face under the same hole; its latents are its own."""
-        desk = self._change(
-            request,
+    def _face(self, begun: Desk, other: Session, request: gr.Request) -> Any:
+        """Another face under the same hole; its latents are its own. Superseded if the desk is no
+        longer as it was when this was begun."""
+        desk = self.desks.change(
+            _person(request),
             lambda desk: replace(
                 desk.with_session(image=other.image, said=other.said, latents={}), moved=0
             ),
+            begun.turn,
         )
         *shown, _, _, _, _ = self._opened(desk)
         return *shown, gr.skip(), gr.skip(), gr.skip(), gr.skip()
@@ -124,7 +134,7 @@ class Actions:
         opened = self.engine.open(session.model)
         fitted = opened.model.draw_whole is not None
         return (
-            session.model,
+            opened.name,
             _canvas(desk),
             f"{opened.said} Shown: {_plain(session.said)}.",
             session.seed,

@@ -7,7 +7,8 @@
     made = studio.predict(session, api_name="/inpaint")
 
 A session is the JSON that the page saves. Pictures are PNG in base64; a photo of one's own takes
-the place of the session's "picture", cropped to the model's size, and any hole that of its "mask".
+the place of the session's "picture", cropped to the model's size, and any hole that of its "mask";
+both are read as files are.
 """
 
 import base64

@@ -65,9 +65,12 @@ class Desks:
                 del self._desks[next(iter(self._desks))]
             return desk
 
-    def change(self, person: str, change: Callable[[Desk], Desk]) -> Desk:
-        """With this a turn is taken: what was asked for before is not wanted any more."""
+    def change(self, person: str, change: Callable[[Desk], Desk], turn: int | None = None) -> Desk:
+        """With this a turn is taken: what was asked for before is not wanted any more. With the
+        turn in which it was begun, Superseded as by `check`."""
         with self._lock:
+            if turn is not None:
+                self.check(person, turn)
             desk = change(self.get(person))
             return self._put(person, replace(desk, turn=desk.turn + 1))
 

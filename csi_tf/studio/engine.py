@@ -1,15 +1,17 @@
 """What the page asks for, without a page: models, faces, inferred latents, completions, sweeps."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from csi_tf import arguments, checkpoints, latents, loading, masks
+import csi_tf
+from csi_tf import arguments, checkpoints, checks, latents, loading, masks
 from csi_tf.data import procedural_faces
 from csi_tf.evaluation import encoding
 from csi_tf.inpaint import Completions, inpaint, sample_prior
@@ -19,12 +21,15 @@ from csi_tf.session import Session
 
 HELD_OUT = 2000  # procedural faces to choose from
 SAMPLES = 4  # completions, to begin with
+LONGEST = 4096  # characters of a path
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    name: str
+    name: str  # as the studio was given it
+    place: str  # as it is called from any directory, which sessions say
+    sha256: Mapping[str, str]  # of loading.digests
     model: CSIModel
     whole: CSIModel  # that draws faces from nothing: stage one where it is at hand
     procedural: bool  # whether it was trained on faces that can be drawn here
@@ -35,24 +40,32 @@ class Opened:
 class Engine:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
+        self._given = {
+            spelt: name for name in names for spelt in (name, _place(name), _resolved(name))
+        }
         self._opened: dict[str, Opened] = {}
         self._lock = threading.Lock()
 
     def open(self, name: str) -> Opened:
-        """Of the models that the studio was started with; no other file is read."""
-        if name not in self.names:
-            raise ValueError(f"{name} is none of this studio's models: {', '.join(self.names)}")
+        """Of the models that the studio was started with, however it is spelt; no other file is
+        read."""
+        given = self._given.get(name) or self._given.get(_resolved(name))
+        if given is None:
+            raise ValueError(
+                f"{name} is none of this studio's models: {', '.join(self.names)}; to open it,"
+                f" start the studio with --model={name}"
+            )
         with self._lock:
-            if name not in self._opened:
-                self._opened[name] = _open(name)
-            return self._opened[name]
+            if given not in self._opened:
+                self._opened[given] = _open(given)
+            return self._opened[given]
 
-    def face(self, name: str, number: int) -> Session:
+    def face(self, name: str, number: int, progress: Progress | None = None) -> Session:
         """A held-out one, or one from the prior where none is known that the model could fill."""
         opened = self.open(name)
         number %= HELD_OUT
         if not opened.procedural:
-            return self.drawn(name, number)
+            return self.drawn(name, number, progress)
         face = _face(number, opened.model.size)
         return self._begun(opened, face, f"held-out procedural face {number}")
 
@@ -64,11 +77,15 @@ class Engine:
 
     def _begun(self, opened: Opened, face: np.ndarray, said: str) -> Session:
         mask = masks.named("mouth", opened.model.size)
-        return Session(opened.name, face, mask, num_samples=SAMPLES, said=said)
+        return Session(
+            opened.place, face, mask, num_samples=SAMPLES, said=said, sha256=opened.sha256
+        )
 
     def checked(self, session: Session) -> Session:
-        """A session from a file; ValueError if it is of another studio."""
-        model = self.open(session.model).model
+        """A session from a file, with the model as it is here; ValueError if it is of another
+        studio."""
+        opened = self.open(session.model)
+        model = opened.model
         size = model.size
         if len(session.image) != size:
             raise ValueError(
@@ -76,7 +93,7 @@ class Engine:
             )
         latents.settings(model, session.latents)
         arguments.check_z(session.z, model)
-        return session
+        return replace(session, model=opened.place, sha256=opened.sha256)
 
     def inferred(self, session: Session) -> list[float]:
         """Where each slider stands by what is observed: the mean of the posterior along it."""
@@ -127,6 +144,18 @@ class Engine:
         ).images[:, 0]
 
 
+def _place(name: str) -> str:
+    return name if name in csi_tf.available() else checks.absolute(name)
+
+
+def _resolved(name: str) -> str:
+    """The same for all spellings of a path."""
+    if name in csi_tf.available():
+        return name
+    # What is longer is no path, and resolving it would take the square of its length.
+    return os.path.realpath(os.path.expanduser(name[:LONGEST]))
+
+
 def _open(name: str) -> Opened:
     path = loading.find(name)
     info = checkpoints.read(path)[1]
@@ -139,6 +168,8 @@ def _open(name: str) -> Opened:
     dataset = loading.settings(path, info).data.dataset
     return Opened(
         name,
+        _place(name),
+        loading.digests(path),
         model,
         loading.load(stage_one) if stage_one else model,
         dataset == "procedural_faces",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from PIL import Image
 
@@ -46,6 +47,7 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
     os.environ["GRADIO_TEMP_DIR"] = str(directory)
     try:
         import gradio
+        from starlette.middleware import Middleware
     except ImportError:
         raise ValueError('the studio needs Gradio: pip install ".[studio]"') from None
     from csi_tf.studio.page import CSS, Page
@@ -64,6 +66,7 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
         footer_links=["api"],
         theme=gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         css=CSS,
+        app_kwargs={"middleware": [Middleware(OwnPage)]},
     )
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, canvas.MOST_PIXELS // 2
     try:
@@ -72,6 +75,30 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
         Image.MAX_IMAGE_PIXELS = before
         page.actions.desks.stop_all()
         blocks.close(verbose=False)
+
+
+class OwnPage:
+    """What other websites have a browser send here is refused: it sends uploads without asking.
+    Programs name no origin, and no website can name another host than it is sent to."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+        origin = headers.get(b"origin")
+        hosts = [headers.get(name) for name in (b"host", b"x-forwarded-host")]  # of a proxy
+        if (
+            origin is None
+            or scope.get("method") in ("GET", "HEAD", "OPTIONS")
+            or origin.partition("://")[2] in hosts
+        ):
+            await self._app(scope, receive, send)
+            return
+        said = [(b"content-type", b"text/plain")]
+        await send({"type": "http.response.start", "status": 403, "headers": said})
+        body = b"This studio takes nothing from pages of other websites."
+        await send({"type": "http.response.body", "body": body})
 
 
 def _check_port(settings: Studio) -> None:
