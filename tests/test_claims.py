@@ -360,6 +360,21 @@ def test_page_of_two_data_sets(tmp_path):
             assert len({line.count("|") for line in block.splitlines()}) == 1, block
 
 
+def test_what_was_not_measured_is_said_once_and_takes_no_rows():
+    some = world()
+    del some["small_zeros"]
+    page = ledger.page([recorded(world()), recorded(some, "celeb_a"), recorded(some, "tfds:a")])
+    (said,) = [line for line in page.splitlines() if "small_zeros is missing" in line]
+    assert said.startswith("- Not measured with celeb_a; tfds:a: ")
+    part = page.split("### noise_fill")[1].split("### ")[0]
+    assert "| procedural_faces |" in part
+    assert "| celeb_a |" not in part
+    page = ledger.page([recorded(some)])
+    part = page.split("### noise_fill")[1].split("### ")[0]
+    assert "not measured" in part
+    assert "|" not in part
+
+
 def test_page_says_where_it_is_toy_size():
     assert "numbers mean nothing" in ledger.page([recorded(world(), smoke=True)])
     assert "numbers mean nothing" not in ledger.page([recorded(world())])

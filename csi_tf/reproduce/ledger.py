@@ -250,25 +250,26 @@ def _claim(key: str, found: Sequence[dict[str, Any]], labels: Sequence[str]) -> 
         for label, claim in zip(labels, own, strict=True)
         if claim is not None
     ]
-    lines = [
-        f"### {key}",
-        "",
-        f"{first['statement']} ({first['where']})",
-        "",
-        "; ".join(verdicts) + ".",
-        "",
-        *_head(["measured", "data", "one", "claimed", "other", "difference", "verdict"]),
-    ]
-    reasons: list[str] = []
+    statement = f"{first['statement']} ({first['where']})"
+    lines = [f"### {key}", "", statement, "", "; ".join(verdicts) + ".", ""]
+    rows: list[str] = []
+    reasons: dict[str, list[str]] = {}
     for label, claim in zip(labels, own, strict=True):
-        for check in claim["checks"] if claim is not None else ():
+        if claim is None:
+            continue
+        for check in claim["checks"]:
             what, verdict = check["statistic"], _loud(check["verdict"])
             if masks := check.get("masks"):
                 what += f"; mean of {', '.join(masks)}" if len(masks) > 1 else f"; {masks[0]}"
-            lines.append(_line([what, label, *_cells(check), verdict]))
-            if check["reason"]:
-                reasons.append(f"- Not measured with {label}: {check['reason']}.")
-    return [*lines, "", *dict.fromkeys(reasons), *([""] if reasons else [])]
+            if claim["verdict"] != "not measured":  # of which there is nothing to show
+                rows.append(_line([what, label, *_cells(check), verdict]))
+            if check["reason"] and label not in reasons.setdefault(check["reason"], []):
+                reasons[check["reason"]].append(label)
+    if rows:
+        heads = ["measured", "data", "one", "claimed", "other", "difference", "verdict"]
+        lines += [*_head(heads), *rows, ""]
+    told = [f"- Not measured with {'; '.join(where)}: {why}." for why, where in reasons.items()]
+    return [*lines, *told, *([""] if told else [])]
 
 
 def _cells(check: dict[str, Any]) -> list[str]:
