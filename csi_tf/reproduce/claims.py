@@ -1,13 +1,17 @@
 """The paper's claims, each with the numbers that decide it.
 
-The bounds were fixed before anything was trained; the reason stands beside each. Five checks are
-others since, besides what counts as steering (docs/deviations.md), after the models that come along
-had been measured, and before those were that the ledger is of: factors are counted and not axes,
-attributes that go together are no rivals, the seam is that of samples without truncation, the move
-of a global factor is the same under both holes, and to neglect z is to keep less than half of it.
-Whether parts pay is asked since photographs are measured. Two more are others since the small
-variants were: what noise costs in bits/dim is no part of what the paper says of it, and the MMD and
-the adversary are set against the estimator that does narrow the posterior.
+The bounds were fixed before anything was trained; the reason stands beside each. What was changed or
+added after models had been measured:
+
+- After the models that came along then, and before those that the ledger is of: factors are counted
+  and not axes, attributes that go together are no rivals, the seam is that of samples without
+  truncation, the move of a global factor is the same under both holes, to neglect z is to keep less
+  than half of it, and what counts as steering (docs/deviations.md).
+- After the first models of photographs: whether parts pay (parts_pay) is asked.
+- After the small variants: what noise costs in bits/dim is no part of noise_fill, as the paper says
+  nothing of it, and in symmetric the MMD and the adversary are set against the estimator that does
+  narrow the posterior.
+
 The rule by which numbers become a verdict is in `csi_tf.reproduce.evidence`.
 """
 
