@@ -1,7 +1,7 @@
 """The paper's claims, each with the numbers that decide it.
 
-The bounds were fixed before anything was trained; the reason stands beside each. What was changed or
-added after models had been measured:
+The bounds were fixed before anything was trained; the reason stands beside each. What was changed
+or added after models had been measured:
 
 - After the models that came along then, and before those that the ledger is of: factors are counted
   and not axes, attributes that go together are no rivals, the seam is that of samples without
