@@ -3,6 +3,7 @@ must repeat, and what a run directory says. The learner is a stand-in that learn
 """
 
 import json
+import math
 import os
 import shlex
 import signal
@@ -49,10 +50,14 @@ class StandIn:
         for number in self.kills.pop(self.count, ()):
             os.kill(os.getpid(), number)
         finite = float(self.count not in self.bad)
-        return {"nats": self.count, "values": 1.0, "loss": 1.0, "mmd": 1e-3, "finite": finite}
+        return {"nats": self.count, "values": 5.0, "loss": 1.0, "mmd": 1e-3, "finite": finite}
 
     def evaluate(self, batch):
-        return {"nats": np.full(len(batch["image"]), self.count), "values": np.ones(1)}
+        """Another image's z costs an image 3 nats."""
+        nats = np.full(len(batch["image"]), float(self.count))
+        found = {"nats": nats, "values": np.full_like(nats, 2.0), "nats_shuffled": nats + 3}
+        z = batch["posterior_noise"]
+        return found | {"mean": np.zeros_like(z), "logvar": np.zeros_like(z), "z": z}
 
     def named_variables(self):
         return {}
@@ -200,6 +205,19 @@ def test_panels_are_drawn_at_the_last_step_or_never(tmp_path, drawn):
     assert drawn == [8]
     training.run(config(loop={"panel_every": 0}), tmp_path / "b")
     assert drawn == [8]
+
+
+def test_nats_are_logged_as_bits_per_dimension_and_what_another_z_costs_as_positive_ones(tmp_path):
+    """Of a value: the stand-in scores 5 of them in training and 2 of each held-out image."""
+    training.run(config(loop={"validate_every": 4}), tmp_path)
+    lines = curve(tmp_path)
+    trained = {line["step"]: line["train/bits_per_dim"] for line in lines if "train/nats" in line}
+    assert trained == pytest.approx({step: step / 5 / math.log(2) for step in range(1, 9)})
+    held_out = [line for line in lines if "validation/nats" in line]
+    for line, step in zip(held_out, (4, 8), strict=True):
+        assert line["step"] == line["validation/nats"] == step
+        assert line["validation/bits_per_dim"] == pytest.approx(step / 2 / math.log(2))
+        assert line["validation/bits_of_z"] == pytest.approx(3 / 2 / math.log(2))
 
 
 def test_skipped_batches_are_counted_over_all_attempts(tmp_path):

@@ -109,26 +109,60 @@ def test_first_channel_equals_tfp_quantized_logistics():
     np.testing.assert_allclose(np.asarray(ours)[visible], expected[visible], rtol=1e-4, atol=1e-3)
 
 
+EXTREMES = [0.0, -7.0, -6.9999995, -100.0, 100.0, 1e6, -1e6]
+LEVELS_OF_INTEREST = [0, 1, 127, 128, 254, 255]
 raws = hnp.arrays(
     np.float32,
     (1, 1, 4, 20),
     elements=st.floats(-1e6, 1e6, width=32)
     | st.floats(-20, 20, width=32)
-    | st.sampled_from([0.0, -7.0, -6.9999995, -100.0, 100.0, 1e6, -1e6]),
+    | st.sampled_from(EXTREMES),
 )
-pixels = hnp.arrays(np.uint8, (1, 1, 4, 3), elements=st.sampled_from([0, 1, 127, 128, 254, 255]))
+pixels = hnp.arrays(np.uint8, (1, 1, 4, 3), elements=st.sampled_from(LEVELS_OF_INTEREST))
+
+
+def score_and_gradient(raw, images):
+    with tf.GradientTape() as tape:
+        tape.watch(raw)
+        log_prob = mixture.log_prob(raw, images)
+    return log_prob, tape.gradient(log_prob, raw)
+
+
+# As a step of training compiles it, where the score is a chain fused by XLA: arithmetic of its own.
+compiled = tf.function(score_and_gradient, autograph=False)
+
+
+def assert_finite(log_prob, gradient):
+    assert np.isfinite(log_prob).all()
+    assert np.all(log_prob.numpy() <= 0)
+    assert np.isfinite(gradient).all()
 
 
 @settings(max_examples=300)
 @given(raws, pixels)
 def test_log_prob_and_its_gradients_are_finite_everywhere(raw, pixel):
-    raw = tf.constant(raw)
-    with tf.GradientTape() as tape:
-        tape.watch(raw)
-        log_prob = mixture.log_prob(raw, LEVELS[pixel])
-    assert np.isfinite(log_prob).all()
-    assert np.all(log_prob.numpy() <= 0)
-    assert np.isfinite(tape.gradient(log_prob, raw)).all()
+    assert_finite(*compiled(tf.constant(raw), tf.constant(LEVELS[pixel])))
+
+
+def test_log_prob_and_its_gradients_are_finite_at_the_extremes_in_either_form():
+    """Means and scales are of each extreme at each level, logits and coefficients of any."""
+    rng = np.random.default_rng(15)
+    shape = (len(EXTREMES), len(EXTREMES), len(LEVELS_OF_INTEREST))
+    raw = rng.choice(EXTREMES, (*shape, 20)).astype("float32")
+    for start in (2, 8, 14):
+        raw[..., start : start + 2] = np.reshape(EXTREMES, (-1, 1, 1, 1))
+        raw[..., start + 2 : start + 4] = np.reshape(EXTREMES, (1, -1, 1, 1))
+    images = np.broadcast_to(LEVELS[LEVELS_OF_INTEREST][:, None], (*shape, 3))
+    given = tf.constant(raw), tf.constant(images)
+    for form in (score_and_gradient, compiled):
+        assert_finite(*form(*given))
+
+
+def test_the_score_and_its_gradient_are_those_of_the_eager_form_once_compiled():
+    given = tf.constant(random_raw((1, 8, 8), seed=16)), tf.constant(random_pixels((1, 8, 8), 17))
+    for found, expected in zip(compiled(*given), score_and_gradient(*given), strict=True):
+        # Float32 in another order: at the sharpest scale an edge is placed to 2e-5 scales.
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_gradient_of_the_log_scale_equals_a_difference_quotient():
@@ -207,6 +241,54 @@ def test_untruncated_draws_have_the_probabilities_of_log_prob():
     assert (
         scipy.stats.chisquare(observed, expected * (observed.sum() / expected.sum())).pvalue > 1e-3
     )
+
+
+@pytest.mark.parametrize("truncation", [1.0, None])
+def test_all_colours_of_a_draw_come_from_one_component_and_lean_on_those_before(truncation):
+    """Two components far apart in every colour, with other coefficients: each colour, less what
+    the colours before add by the coefficients of red's component, is about that component's mean.
+    """
+    means = np.array([[-0.6, 0.5], [0.4, -0.5], [-0.3, 0.4]])
+    by = np.array([[0.3, -0.2], [-0.4, 0.5], [0.2, -0.3]])
+    weights, log_scale = np.array([0.3, 0.7]), -5.0
+    params = mixture.MixtureParams(
+        *(
+            np.broadcast_to(value, (1, 100, 100, *value.shape)).astype("float32")
+            for value in (np.log(weights), means, np.full((3, 2), log_scale), by)
+        )
+    )
+    uniforms = np.random.default_rng(18).uniform(size=(1, 100, 100, 5)).astype("float32")
+    drawn = mixture.draw(params, uniforms, truncation)
+    image, exact = (np.asarray(x, np.float64).reshape(-1, 3) for x in drawn)
+    chosen = (exact[:, 0] > 0).astype(int)
+    # Four standard deviations of a share of 10,000.
+    share = 4 * np.sqrt(weights.prod() / len(chosen))
+    assert chosen.mean() == pytest.approx(weights[1], abs=share)
+    red, green = image[:, 0], image[:, 1]
+    centres = np.stack(
+        [
+            means[0, chosen],
+            means[1, chosen] + by[0, chosen] * red,
+            means[2, chosen] + by[1, chosen] * red + by[2, chosen] * green,
+        ],
+        -1,
+    )
+    standard = (exact - centres) / np.exp(log_scale)
+    # A scale is .007: the other component is 100 scales away, the other coefficients are 40. What
+    # is not truncated passes 20 scales once in 2e8 draws.
+    bound = 20 if truncation is None else truncation + 1e-3  # rounded to 1e-7 / .007
+    assert np.abs(standard).max() <= bound
+    # The density knows no other draws: it is that of red's component.
+    log_prob = np.asarray(mixture.log_prob(params, drawn.image)).ravel()
+    one = [
+        mixture.MixtureParams(np.zeros((1, 100, 100, 1), "float32"),
+                              *(part[..., k, None] for part in params[1:]))
+        for k in (0, 1)
+    ]  # fmt: skip
+    alone = np.stack([np.asarray(mixture.log_prob(part, drawn.image)).ravel() for part in one])
+    expected = alone[chosen, np.arange(len(chosen))] + np.log(weights[chosen])
+    # Float32 sums of up to 60 nats at scales of .007, where an edge is placed to 1e-5 scales.
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_sampling_depends_on_the_seed_alone():
