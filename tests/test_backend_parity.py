@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tiny
 
 import csi_tf
@@ -140,14 +139,6 @@ training.run(tiny.config(optimiser={"train_steps": 5, "ema": 0.9}), Path(directo
 model = csi_tf.load(directory)
 np.save(out, model.log_prob(**np.load(given)))
 """
-
-
-@pytest.fixture
-def eagerly():
-    """Seven steps are done sooner than compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def test_a_run_goes_to_and_fro_between_the_backends(tmp_path, eagerly):

@@ -19,7 +19,8 @@ from csi_tf.modes import Demo
 def finished(tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained")
     config = tiny.config("train", optimiser={"train_steps": 2}, loop={"panel_every": 2})
-    training.run(config, directory)
+    with tiny.eagerly():
+        training.run(config, directory)
     return config, directory
 
 
