@@ -12,7 +12,7 @@ from PIL import Image
 
 import csi_tf
 import run
-from csi_tf import checkpoints, latents, loading
+from csi_tf import checkpoints, latents, loading, whole
 from csi_tf import model as models
 from csi_tf.data import image_files
 
@@ -41,23 +41,24 @@ def trained(tmp_path_factory):
 
 
 @functools.cache
-def loaded(content: bytes, names: bytes, path: Path):
+def loaded(path: Path, *contents: bytes):
     return load(path)
 
 
 load = loading.load
 
 
+def load_once(where):
+    """In place of `loading.load`: a model is compiled once, not once a command."""
+    path = loading.find(where)
+    beside = (latents.file_of(path), path.parent / whole.FILE)
+    there = [file.read_bytes() if file and file.exists() else b"" for file in beside]
+    return loaded(path, path.read_bytes(), *there)
+
+
 @pytest.fixture(autouse=True)
 def place(tmp_path, trained, monkeypatch):
-    """A directory with a model and a picture. A model is compiled once, not once a command."""
-
-    def load_once(where):
-        path = loading.find(where)
-        names = latents.file_of(path)
-        read = names.read_bytes() if names else b""
-        return loaded(path.read_bytes(), read, path)
-
+    """A directory with a model and a picture."""
     monkeypatch.setattr(loading, "load", load_once)
     monkeypatch.chdir(tmp_path)
     Path("trained").mkdir()

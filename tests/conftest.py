@@ -42,6 +42,15 @@ def address(tmp_path_factory):
         yield url
 
 
+@pytest.fixture
+def eagerly():
+    """For tests to which training is a means: that steps compile is tested by those without."""
+    import tiny
+
+    with tiny.eagerly():
+        yield
+
+
 @pytest.fixture(scope="module")
 def browser():
     from browsing import chromium

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import parity
 import pytest
-import tensorflow as tf
 
 import csi_tf
 from csi_tf import checkpoints, logs, training
@@ -146,14 +145,6 @@ ByteDropout.kept = parity.all_kept
 training.run(parity.config(5), Path(directory))
 np.savez(out, **parity.answers(csi_tf.load(directory)))
 """
-
-
-@pytest.fixture
-def eagerly():
-    """Some steps are done sooner than compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def trained(directory):

@@ -10,8 +10,9 @@ from PIL import Image
 
 import csi_tf
 import run
-from csi_tf import checkpoints, data, latents, loading, training
-from csi_tf.figures import panels
+from csi_tf import checkpoints, data, latents, loading, masks, training
+from csi_tf import demo as demos
+from csi_tf.figures import layout, panels
 from csi_tf.modes import Demo
 
 
@@ -19,7 +20,8 @@ from csi_tf.modes import Demo
 def finished(tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained")
     config = tiny.config("train", optimiser={"train_steps": 2}, loop={"panel_every": 2})
-    training.run(config, directory)
+    with tiny.eagerly():
+        training.run(config, directory)
     return config, directory
 
 
@@ -34,9 +36,7 @@ def test_the_demo_fills_held_out_faces_and_moves_latents(finished, tmp_path, cap
     assert "held-out procedural faces" in said
     assert f"--model={directory}" in said
     held_out = data.arrays("procedural_faces", "test", 16, limit=8).images[2:]
-    with Image.open(tmp_path / "demo" / "holes.png") as picture:
-        page = np.asarray(picture.convert("RGB"))
-    assert all(shows(page, face) for face in held_out)
+    assert_shown(tmp_path / "demo", held_out, tiny.MODEL["latent_dim"])
     with Image.open(tmp_path / "demo" / "sliders.png") as picture:
         assert picture.size[0] > 700
 
@@ -55,12 +55,41 @@ def test_the_demo_of_a_run_is_called_after_it():
         assert Demo(model).default_output() == Path("outputs/demo-mine")
 
 
-def shows(page, face, scale=6):
-    """Whether a picture, enlarged, is somewhere on the page; found by its top left pixel."""
-    enlarged = face.repeat(scale, axis=0).repeat(scale, axis=1)
-    side = len(enlarged)
-    corners = np.argwhere((page[: -side + 1, : -side + 1] == enlarged[0, 0]).all(axis=-1))
-    return any((page[y : y + side, x : x + side] == enlarged).all() for y, x in corners)
+def assert_shown(directory, faces, latents):
+    """Faces with their holes and fillings, and what the sliders do in the last row's hole."""
+    filled = opened(directory / demos.FILLED)
+    for face, name in zip(faces, demos.HOLES, strict=False):
+        # As it is, hatched, and filled
+        assert len(alike(filled, face, name)) == 2 + demos.SIZES.samples, name
+        assert shows(filled, face)
+    moved = opened(directory / demos.MOVED)
+    assert all(shows(moved, face) for face in faces[: latents + 1])
+    row = alike(moved, faces[latents], "mouth")
+    assert len(row) == 2 + demos.SIZES.values
+    assert len({picture.tobytes() for picture in row}) == len(row), "they differ in the hole"
+
+
+def opened(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def alike(page, face, hole="none"):
+    """Pictures on the page that are a face, enlarged, but for a hole; found by its first pixel."""
+    scale = round(layout.SIDE / len(face))
+    observed = masks.named(hole, len(face))[..., 0] == 1
+    enlarged, observed = (
+        values.repeat(scale, axis=0).repeat(scale, axis=1) for values in (face, observed)
+    )
+    side, (top, left) = len(enlarged), np.argwhere(observed)[0]
+    height, width = (length - side + 1 for length in page.shape[:2])
+    firsts = page[top : top + height, left : left + width] == enlarged[top, left]
+    found = [page[y : y + side, x : x + side] for y, x in np.argwhere(firsts.all(axis=-1))]
+    return [part for part in found if (part[observed] == enlarged[observed]).all()]
+
+
+def shows(page, face):
+    return bool(alike(page, face))
 
 
 def test_without_a_data_set_the_demo_draws_its_own_faces(finished, tmp_path, capsys):

@@ -125,7 +125,7 @@ def test_every_trained_weight_gets_a_gradient_and_no_other(stage, conditioning):
             assert gradient is None, variable.path
 
 
-def test_stage_two_leaves_encoder_and_decoder_bitwise_unchanged(tmp_path):
+def test_stage_two_leaves_encoder_and_decoder_bitwise_unchanged(tmp_path, eagerly):
     from csi_tf import checkpoints, training
 
     config = tiny.config("train")

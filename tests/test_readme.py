@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import textwrap
 import tomllib
 from pathlib import Path
@@ -16,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from commanding import picture
+from commanding import load_once, picture
+from tensorboard import program
 
 import flags
 import run
-from csi_tf import masks
+from csi_tf import loading, masks
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text()
@@ -82,9 +82,10 @@ def shortened(argv):
     return [word.replace("test:0-15", "test:0-1") for word in argv]
 
 
-# One test, as later commands use what earlier ones leave; they take 5 minutes on an old processor.
+# One test, as later commands use what earlier ones leave; they take 2 minutes on an old processor.
 @pytest.mark.timeout(1500)
-def test_every_command_runs(at_hand, capsys):
+def test_every_command_runs(at_hand, monkeypatch, capsys):
+    monkeypatch.setattr(loading, "load", load_once)
     for argv in PROGRAM:
         mode = mode_of(argv)
         asked = shortened(argv)
@@ -96,15 +97,19 @@ def test_every_command_runs(at_hand, capsys):
             assert run.main([*asked, claims]) == 0
         elif mode == "reproduce" or "--model=runs/all" in argv:
             assert flags.parse(asked)  # run in tests/test_reproduce.py, with --smoke
+        elif argv[1:] == ["--mode=stage2", "--receptive_field=7x15"]:
+            assert flags.parse(asked)  # run at its real size in tests/test_training.py
+        elif mode in TRAINING:
+            with tiny.eagerly():
+                assert run.main(asked) == 0, (asked, capsys.readouterr().err)
         else:
             assert run.main(asked) == 0, (asked, capsys.readouterr().err)
     (shown,) = [shlex.split(line) for line in COMMANDS if line.startswith("tensorboard")]
-    told = subprocess.run(
-        [sys.executable, "-m", "tensorboard.main", *shown[1:], "--inspect"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    capsys.readouterr()
+    tensorboard = program.TensorBoard()
+    tensorboard.configure([*shown, "--inspect"])
+    assert tensorboard.main() == 0
+    told = capsys.readouterr().out
     assert "runs/mine" in told
     assert "bits_per_dim" in told, "of which the curves are"
 

@@ -23,7 +23,8 @@ STEPS = {"train_steps": 2}
 def trained(tmp_path_factory):
     """Both stages of one run."""
     directory = tmp_path_factory.mktemp("run")
-    training.run(tiny.config("train", optimiser=STEPS), directory)
+    with tiny.eagerly():
+        training.run(tiny.config("train", optimiser=STEPS), directory)
     return directory
 
 
@@ -69,7 +70,7 @@ def test_a_stage_within_a_run_is_in_use_too(mode, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir()), "where nothing was written nothing stays"
 
 
-def test_a_stage_one_with_a_stage_two_is_not_trained_further(tmp_path, trained, capsys):
+def test_a_stage_one_with_a_stage_two_is_not_trained_further(tmp_path, trained, capsys, eagerly):
     run = shutil.copytree(trained, tmp_path / "run")
     before = (run / "stage1" / MODEL_FILE).read_bytes()
     more = {"train_steps": 4}
@@ -89,7 +90,7 @@ def test_a_checkpoint_that_will_not_fit_is_said_before_training(tmp_path, monkey
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_a_stage_two_is_not_gone_on_with_from_another_stage_one(tmp_path, trained):
+def test_a_stage_two_is_not_gone_on_with_from_another_stage_one(tmp_path, trained, eagerly):
     config = tiny.config("stage1", optimiser=STEPS)
     other = training.train(replace(config, run=replace(config.run, seed=1)), "stage1", tmp_path)
     longer = tiny.config("stage2", optimiser={"train_steps": 4})
@@ -132,7 +133,7 @@ def test_a_stage_two_does_not_begin_from_a_checkpoint(tmp_path, trained):
         training.run(asked, tmp_path)
 
 
-def test_a_run_is_not_gone_on_with_on_other_images(tmp_path):
+def test_a_run_is_not_gone_on_with_on_other_images(tmp_path, eagerly):
     training.run(tiny.config(optimiser=STEPS), tmp_path)
     checkpoint = checkpoints.latest(tmp_path / "checkpoints")
     arrays, info = checkpoints.read(checkpoint)
@@ -144,7 +145,7 @@ def test_a_run_is_not_gone_on_with_on_other_images(tmp_path):
     training.run(tiny.config(loop={"warm_start": advice}), tmp_path / "anew")
 
 
-def test_a_warm_start_from_within_a_warm_up_is_warmed_up(tmp_path):
+def test_a_warm_start_from_within_a_warm_up_is_warmed_up(tmp_path, eagerly):
     """The PixelCNN there has learnt nothing yet."""
     warm_up = {"latent_warmup_steps": 3, "train_steps": 6}
     training.run(
@@ -160,7 +161,7 @@ def test_a_warm_start_from_within_a_warm_up_is_warmed_up(tmp_path):
         assert training._warmup_steps(asked, "stage1", 6) == (3 if step <= 3 else 0)
 
 
-def test_after_a_step_that_is_not_finite_one_can_go_on(tmp_path, monkeypatch):
+def test_after_a_step_that_is_not_finite_one_can_go_on(tmp_path, monkeypatch, eagerly):
     """As the error says: from the state that was saved."""
     original = Batches.batch
 

@@ -142,7 +142,7 @@ def train(directory, *arguments, steps=2):
     return run.main(["run.py", *tiny.flags(config), f"--run_dir={directory}", *arguments])
 
 
-def test_a_warm_start_has_the_weights_and_counts_the_images(tmp_path, capsys):
+def test_a_warm_start_has_the_weights_and_counts_the_images(tmp_path, capsys, eagerly):
     assert train(tmp_path / "first", "--batch_size=4") == 0
     small = exported(tmp_path / "first", tmp_path / "small")
     start = f"--warm_start={small}"
@@ -170,7 +170,7 @@ def test_a_warm_start_has_the_weights_and_counts_the_images(tmp_path, capsys):
     assert "give --warm_start a model of one_stage" in capsys.readouterr().err
 
 
-def test_a_warm_start_of_the_pixelcnn_alone_learns_the_latents_anew(tmp_path, capsys):
+def test_a_warm_start_of_the_pixelcnn_alone_learns_the_latents_anew(tmp_path, capsys, eagerly):
     assert train(tmp_path / "first", "--batch_size=4", "--learning_rate=1e-12") == 0
     start = (f"--warm_start={tmp_path / 'first'}", "--warm_start_parts=pixelcnn", "--seed=1")
     still = ("--batch_size=4", "--learning_rate=1e-12", "--latent_warmup_steps=1")

@@ -17,14 +17,6 @@ DATASET = 100
 SHAPES = ((3, 5), (8, 2), (1, 1), (16, 16))
 
 
-@pytest.fixture
-def eagerly():
-    """One step is done sooner than compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def holes():
     """A hole of another size in each picture: nothing, then, is right of one picture by chance."""
     mask = np.ones((len(SHAPES), 16, 16, 1), "float32")

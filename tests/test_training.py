@@ -51,7 +51,7 @@ def wait_for_step(directory, step):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_every_objective_trains_and_logs_what_the_latents_do(tmp_path, objective):
+def test_every_objective_trains_and_logs_what_the_latents_do(tmp_path, objective, eagerly):
     config = tiny.config(objective={"objective": objective}, optimiser={"latent_warmup_steps": 1})
     training.run(config, tmp_path)
     lines = logs.read_metrics(tmp_path)
@@ -76,7 +76,7 @@ def test_every_objective_trains_and_logs_what_the_latents_do(tmp_path, objective
     ],
     ids=str,
 )
-def test_every_ablation_trains_in_one_stage(tmp_path, model):
+def test_every_ablation_trains_in_one_stage(tmp_path, model, eagerly):
     config = tiny.config("one_stage", model=model, optimiser={"train_steps": 2})
     training.run(config, tmp_path)
     assert all(np.isfinite(array).all() for array in weights(tmp_path).values())

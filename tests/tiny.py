@@ -1,4 +1,8 @@
-"""Settings small enough to train in a test."""
+"""Settings small enough to train in a test, and training that is done soon."""
+
+import functools
+from contextlib import contextmanager
+from unittest import mock
 
 from csi_tf.config import (
     Config,
@@ -42,3 +46,29 @@ def flags(config) -> list[str]:
 
     lines = flagfile_text(config).splitlines()
     return [line for line in lines if line.startswith("--")]
+
+
+@contextmanager
+def eagerly():
+    """Steps of training run as Python: a few are done sooner than compiled.
+
+    Nothing else does. Drawing, say, takes a step for every pixel.
+    """
+    import tensorflow as tf  # not above: programs that train on JAX have none
+
+    from csi_tf.tensorflow_learner import TensorFlowLearner
+
+    def as_python(method):
+        @functools.wraps(method)
+        def call(*arguments):
+            tf.config.run_functions_eagerly(True)
+            try:
+                return method(*arguments)
+            finally:
+                tf.config.run_functions_eagerly(False)
+
+        return call
+
+    methods = {name: as_python(getattr(TensorFlowLearner, name)) for name in ("step", "evaluate")}
+    with mock.patch.multiple(TensorFlowLearner, **methods):
+        yield
