@@ -105,15 +105,18 @@ def test_an_evaluation_goes_on_and_is_never_mixed_with_another(model, capsys):
     assert third["measures"] != first["measures"]
 
 
+def measuring(name):
+    """In place of `latents.measure`, which trains readers, where one number will do."""
+    return lambda subject, report: report.add_number(f"latents/{name}", 1.0)
+
+
 def test_a_part_is_measured_anew(model, monkeypatch):
+    monkeypatch.setattr(latents, "measure", measuring("before"))
     assert evaluate(model, "--parts=likelihood,latents") == 0
     place = model / "evaluation"
     first = json.loads((place / "evaluation.json").read_text())
-
-    def measure(subject, report):
-        report.add_number("latents/anew", 1.0)
-
-    monkeypatch.setattr(latents, "measure", measure)
+    assert "latents/before" in first["measures"]
+    monkeypatch.setattr(latents, "measure", measuring("anew"))
     monkeypatch.setattr(provenance, "commit", lambda: "later")
     assert evaluate(model, "--parts=latents", "--overwrite") == 0
     second = json.loads((place / "evaluation.json").read_text())
@@ -130,8 +133,6 @@ def test_a_part_is_measured_anew(model, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_measured_is_kept_when_stopped(number, model, monkeypatch, capsys):
-    measure = latents.measure
-
     def interrupted(*_):
         signal.raise_signal(number)
 
@@ -141,7 +142,7 @@ def test_what_was_measured_is_kept_when_stopped(number, model, monkeypatch, caps
     said = capsys.readouterr().err
     place = model / "evaluation"
     assert f"stopped after measuring likelihood, saved in {place}; to go on: python run.py" in said
-    monkeypatch.setattr(latents, "measure", measure)
+    monkeypatch.setattr(latents, "measure", measuring("now"))
     assert evaluate(model, asked) == 0
     assert "likelihood: measured before" in capsys.readouterr().out
 

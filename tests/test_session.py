@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -31,10 +32,19 @@ def as_png(image, **how):
 BOMB = base64.b64encode(session.png(np.zeros((3000, 3000), "uint8"))).decode()
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("exported")
+    export(directory / "model.safetensors", stage="stage2")
+    fit_whole(directory)
+    return directory
+
+
 @pytest.fixture
-def saved(tmp_path):
-    export(tmp_path / "model.safetensors", stage="stage2")
-    fit_whole(tmp_path)
+def saved(tmp_path, exported):
+    """A session whose model and what its z is drawn from lie beside it."""
+    for file in exported.iterdir():
+        shutil.copy(file, tmp_path)
     image = np.random.default_rng(1).integers(0, 256, (16, 16, 3)).astype("uint8")
     return Session(
         str(tmp_path / "model.safetensors"),

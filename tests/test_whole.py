@@ -248,6 +248,21 @@ def fit(*words):
     return run.main(["run.py", "--mode=whole", "--model=trained", "--steps=3", *words])
 
 
+@pytest.fixture(scope="module")
+def fitted_once(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("fitted"))
+        export(Path("trained"))
+        assert fit() == 0
+        return Path("trained").absolute()
+
+
+@pytest.fixture
+def fitted(place, fitted_once):
+    """A model with what fitting it left."""
+    shutil.copy(fitted_once / whole.FILE, "trained")
+
+
 def test_the_command_writes_what_loading_and_inpainting_take(place, capsys):
     assert fit() == 0
     said = capsys.readouterr().out
@@ -263,8 +278,7 @@ def test_the_command_writes_what_loading_and_inpainting_take(place, capsys):
     assert Path("a/results.jsonl").read_text() != Path("b/results.jsonl").read_text()
 
 
-def test_it_is_the_same_again_and_goes_with_an_export(place):
-    assert fit() == 0
+def test_it_is_the_same_again_and_goes_with_an_export(fitted):
     first = checkpoints.read(Path("trained") / whole.FILE)[0]
     assert fit() == 0
     again = checkpoints.read(Path("trained") / whole.FILE)[0]
@@ -274,8 +288,7 @@ def test_it_is_the_same_again_and_goes_with_an_export(place):
     assert csi_tf.load("small").draw_whole is not None
 
 
-def test_of_another_version_it_is_refused_and_can_be_made_anew(place):
-    assert fit() == 0
+def test_of_another_version_it_is_refused_and_can_be_made_anew(fitted):
     path = Path("trained") / whole.FILE
     arrays, info = checkpoints.read(path)
     arrays.popitem()
@@ -286,8 +299,7 @@ def test_of_another_version_it_is_refused_and_can_be_made_anew(place):
     assert csi_tf.load("trained").draw_whole is not None
 
 
-def test_of_another_encoder_it_is_refused(place):
-    assert fit() == 0
+def test_of_another_encoder_it_is_refused(fitted):
     weights, info = checkpoints.read(Path("trained") / loading.MODEL_FILE)
     name = next(name for name in weights if name.startswith("encoder/"))
     Path("other").mkdir()
@@ -313,8 +325,7 @@ def test_what_cannot_be_fitted_is_said(place, capsys):
     assert "no latents" in capsys.readouterr().err
 
 
-def test_a_fit_that_is_not_finite_replaces_none(place, monkeypatch, capsys):
-    assert fit() == 0
+def test_a_fit_that_is_not_finite_replaces_none(fitted, monkeypatch, capsys):
     path = Path("trained") / whole.FILE
     before = path.read_bytes()
     monkeypatch.setattr(whole_fitting, "RATE", np.inf)
@@ -331,8 +342,7 @@ def test_another_data_set_is_not_cut_to_what_the_model_saw(place):
     assert count == len(data.arrays("npz:more.npz", "train", SIZE)) > tiny.config().data.limit
 
 
-def test_it_is_told_when_what_z_was_drawn_from_has_changed(place, capsys):
-    assert fit() == 0
+def test_it_is_told_when_what_z_was_drawn_from_has_changed(fitted, capsys):
     words = ["--input=dataset:procedural_faces:test:0-0", "--mask=mouth", "--num_samples=1"]
     how = ["run.py", "--mode=inpaint", "--model=trained", "--z=whole", "--output=a", *words]
     assert run.main(how) == 0
