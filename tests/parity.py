@@ -20,8 +20,9 @@ def all_kept(layer, x):
 
 
 def config(steps):
-    """Steps large enough that Adam's moments show in the losses after them."""
-    return tiny.config(optimiser={"train_steps": steps, "ema": 0.9, "learning_rate": 1e-2})
+    """Steps large enough that Adam's moments show in the losses after them, each clipped."""
+    optimiser = {"ema": 0.9, "learning_rate": 1e-2, "clip_norm": 100.0}
+    return tiny.config(optimiser=optimiser | {"train_steps": steps})
 
 
 def given():

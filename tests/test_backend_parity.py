@@ -171,19 +171,20 @@ def test_a_run_goes_to_and_fro_between_the_backends(needs_jax, tmp_path, eagerly
     assert any(name.startswith("model/dropout_seed") for name in state)
     found, here = np.load(tmp_path / "found.npz"), parity.answers(csi_tf.load(directory))
     assert found.files == list(here)
-    # Float32 sums of the pixels of a picture or its hole, and of some hundred terms for each.
-    for name in ("log_prob", "nats"):
-        np.testing.assert_allclose(here[name], found[name], rtol=1e-5, err_msg=name)
-    np.testing.assert_allclose(here["latents"], found["latents"], rtol=1e-4, atol=1e-5)
+    # Float32 sums of 256 pixels, and of some hundred terms for each.
+    np.testing.assert_allclose(here["log_prob"], found["log_prob"], rtol=1e-5)
     np.testing.assert_array_equal(here["seeds"], found["seeds"])
+    # Of some hundred terms through six layers.
+    np.testing.assert_allclose(here["latents"], found["latents"], rtol=1e-4, atol=1e-5)
     observed = parity.EYES[..., 0] == 1
     seen = parity.given()[0][:, None, observed]
     for images in (here["images"], found["images"]):
         assert (images[:, :, observed] == seen).all()
     # Roundings part the backends where a colour is a tie between two levels, one of thousands, and
     # from there on in that one of eight completions.
-    alike = (here["images"] == found["images"])[:, :, ~observed].mean()
-    assert alike > 0.7
+    alike = (here["images"] == found["images"]).all((2, 3, 4))
+    assert alike.sum() >= 6
+    np.testing.assert_allclose(here["nats"][alike], found["nats"][alike], rtol=1e-5)
 
     training.run(parity.config(7), directory)
     training.run(parity.config(7), tmp_path / "whole")

@@ -72,6 +72,41 @@ def test_the_encoder_cannot_see_the_hole():
     assert (np.asarray(model.encode(seen, box(), 4)[0]) != np.asarray(a)).any(), "another noise"
 
 
+@pytest.mark.parametrize(("hole_fill", "heard"), [("noise", True), ("zeros", False)])
+def test_the_encoder_hears_noise_in_the_hole_unless_that_is_filled_with_zeros(hole_fill, heard):
+    model, (noise, other) = tiny_model(hole_fill=hole_fill), (pictures(seed=s) for s in (1, 2))
+    pairs = zip(*(model.posterior(pictures(), box(), x) for x in (noise, other)), strict=True)
+    assert all((np.asarray(a) != np.asarray(b)).any() == heard for a, b in pairs)
+    zeros = model.posterior(pictures(), box(), np.zeros_like(noise))
+    found = model.posterior(pictures(), box(), noise)
+    alike = [(np.asarray(a) == np.asarray(b)).all() for a, b in zip(found, zeros, strict=True)]
+    assert all(each != heard for each in alike)
+
+
+def test_concat_elu_doubles_what_convolutions_of_either_net_read():
+    plain, doubled = (
+        {name: v.shape for name, v in models.named_weights(tiny_model(nonlinearity=n)).items()}
+        for n in ("elu", "concat_elu")
+    )
+    assert plain.keys() == doubled.keys()
+    wider = {
+        name
+        for name, shape in plain.items()
+        if len(shape) == 4 and doubled[name] == (*shape[:2], 2 * shape[2], shape[3])
+    }
+    # All that read features, but not what reads pictures and maps.
+    read = ("/conv1/", "/conv2/", "/auxiliary/", "/last/")
+    expected = {
+        name
+        for name in plain
+        if name.endswith("/kernel")
+        and any(part in name for part in read)
+        and name.startswith(("forward/", "reverse/"))
+    }
+    assert wider == expected
+    assert all(doubled[name] == plain[name] for name in plain.keys() - wider)
+
+
 def test_normalised_over_a_batch_of_one_the_encoder_and_the_decoder_see_nothing():
     """Which is why such a batch is refused in training."""
     encoder, decoder = Encoder(4, 16, 4), Decoder(4, 16, 4)

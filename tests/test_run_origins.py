@@ -55,19 +55,21 @@ def test_a_latent_warm_up_leaves_half_of_a_short_run(total, expected):
 @pytest.mark.parametrize("mode", ["train", "stage2"])
 def test_a_stage_within_a_run_is_in_use_too(mode, tmp_path, monkeypatch):
     """It could be named as a --run_dir, and two processes write the same checkpoints."""
+    place = tmp_path / "alone"  # a stage one is looked for beside it, too
+    place.mkdir()
     used = []
 
     def train(config, stage, directory, stage1=None):
-        if directory != tmp_path:  # which run.py locks
+        if directory != place:  # which run.py locks
             with pytest.raises(FileError, match="another process"), runs.locked(directory):
                 pass
             used.append(stage)
         return directory / MODEL_FILE
 
     monkeypatch.setattr(training, "train", train)
-    training.run(tiny.config(mode), tmp_path)
+    training.run(tiny.config(mode), place)
     assert used == (["stage1", "stage2"] if mode == "train" else ["stage1"])
-    assert not list(tmp_path.iterdir()), "where nothing was written nothing stays"
+    assert not list(place.iterdir()), "where nothing was written nothing stays"
 
 
 def test_a_stage_one_with_a_stage_two_is_not_trained_further(tmp_path, trained, capsys, eagerly):

@@ -1,6 +1,8 @@
 """What each stage minimises, by the networks themselves, and what training does that scoring does
 not: eqs. (1) and (4)."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -141,3 +143,15 @@ def test_a_step_teaches_batchnorm_where_encoder_and_decoder_are_trained(eagerly,
     assert float(terms["finite"]) == 1
     for name, variable in statistics.items():
         assert (variable.numpy() != before[name]).any() == (stage != "stage2"), name
+
+
+def test_gradients_are_clipped_to_the_norm_that_is_asked_for(eagerly):
+    """Adam's first moment is a tenth of its first gradient."""
+    config = tiny.config(data={"limit": 8}, optimiser={"clip_norm": 0.1})
+    made = learner.make(config, "stage1", 8, 4)
+    images, _ = training._images(config)
+    terms = made.step(training.batches_of(config, images).batch(0), False)
+    assert float(terms["gradient_norm"]) > 10  # what is logged is the norm before
+    moments = made.optimisers["main"]._momentums
+    norm = math.sqrt(sum(np.square(moment.numpy(), dtype=float).sum() for moment in moments))
+    assert norm == pytest.approx(0.1 * 0.1, rel=1e-5)  # float32 sums of some ten thousand squares

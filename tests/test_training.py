@@ -23,7 +23,8 @@ OBJECTIVES = get_args(ObjectiveConfig.__annotations__["objective"])
 
 
 def start(config, directory, **environment) -> subprocess.Popen:
-    return subprocess.Popen(
+    began = time.time()
+    process = subprocess.Popen(
         [sys.executable, "run.py", *tiny.flags(config), f"--run_dir={directory}"],
         cwd=REPOSITORY,
         env=os.environ | environment,
@@ -31,6 +32,8 @@ def start(config, directory, **environment) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
+    process.began = began
+    return process
 
 
 def finish(process, code=0) -> str:
@@ -43,9 +46,13 @@ def weights(directory):
     return checkpoints.read(directory / training.MODEL_FILE)[0]
 
 
-def wait_for_step(directory, step):
+def wait_for_step(run, directory, step):
+    """Of this attempt: lines of those before are there while it is still importing."""
     end = time.monotonic() + 120
-    while not any(line["step"] >= step for line in logs.read_metrics(directory)):
+    while not any(
+        line["step"] >= step and line["time"] > run.began for line in logs.read_metrics(directory)
+    ):
+        assert run.poll() is None, run.communicate()
         assert time.monotonic() < end
         time.sleep(0.02)
 
@@ -139,7 +146,7 @@ def test_training_learns(tmp_path):
 
 
 def test_a_killed_run_resumes_bit_for_bit(tmp_path):
-    """SIGKILL at random steps, a broken newest checkpoint, Ctrl-C and SIGTERM on the way."""
+    """SIGKILL at a random step, a broken newest checkpoint and SIGTERM on the way."""
     config = tiny.config(
         model={"dropout": 0.5},
         objective={"objective": "factor_vae"},
@@ -150,16 +157,17 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
     finish(whole)
 
     broken = tmp_path / "broken"
-    kills = np.sort(np.random.default_rng(os.getpid()).integers(3, 30, 2))
-    for step in kills:
-        run = start(config, broken)
-        wait_for_step(broken, step)
-        run.send_signal(signal.SIGKILL)
-        run.communicate()
+    seed = os.getpid()
+    kill = np.random.default_rng(seed).integers(3, 30)
+    print(f"seed {seed}: killed at step {kill}")  # which pytest shows with any failure
+    run = start(config, broken)
+    wait_for_step(run, broken, kill)
+    run.send_signal(signal.SIGKILL)
+    finish(run, code=-signal.SIGKILL)
     newest = checkpoints.latest(broken / "checkpoints")
     newest.write_bytes(newest.read_bytes()[:-100])
     run = start(config, broken)
-    wait_for_step(broken, 33)
+    wait_for_step(run, broken, 33)
     run.send_signal(signal.SIGTERM)
     said = finish(run, code=128 + signal.SIGTERM)
     assert "truncated or damaged" in said
@@ -168,7 +176,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
     expected, found = weights(tmp_path / "whole"), weights(broken)
     assert expected.keys() == found.keys()
     for name in expected:
-        np.testing.assert_array_equal(expected[name], found[name], err_msg=f"{name} {kills}")
+        np.testing.assert_array_equal(expected[name], found[name], err_msg=name)
     curves = [
         [(line["step"], line.get("train/loss")) for line in logs.read_metrics(directory)]
         for directory in (tmp_path / "whole", broken)
