@@ -1,5 +1,6 @@
 """The modes of the program, and what the small ones are asked."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,7 +55,7 @@ class Demo(CheckedSettings):
         self._at_most_31_bits("seed")
 
     def default_output(self) -> Path:
-        place = checks.path(self.model)
+        place = Path(os.path.abspath(checks.path(self.model)))
         while place.name in ("model.safetensors", "stage1", "stage2"):
             place = place.parent
         return Path("outputs", f"demo-{place.name}")

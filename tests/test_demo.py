@@ -50,7 +50,10 @@ def test_the_demo_writes_over_nothing_where_it_is_sent(finished, tmp_path, capsy
     assert (tmp_path / "holes.png").read_text() == "mine"
 
 
-def test_the_demo_of_a_run_is_called_after_it():
+def test_the_demo_of_a_run_is_called_after_it(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert Demo("stage2").default_output() == Path("outputs/demo-mine")
     for model in ("runs/mine", "runs/mine/", "runs/mine/stage2/model.safetensors"):
         assert Demo(model).default_output() == Path("outputs/demo-mine")
 
