@@ -22,6 +22,30 @@ hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("default")
 
 
+# Tests, or files, where most of the time goes to what their tests share.
+LONGEST = (
+    "test_readme.py::test_every_command_runs",
+    "test_reproduce.py::test_smoke",
+    "test_training.py::test_a_killed_run",
+    "test_backend_parity.py::test_a_run_goes_to_and_fro",
+    "test_backend_parity.py::test_tensorflow_and_jax_agree",
+    "test_scaling.py::test_two_",
+    "test_figures.py",
+    "test_demo.py",
+    "test_studio",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first: begun last, one would keep one process busy and the others waiting."""
+
+    def place(item):
+        found = (i for i, name in enumerate(LONGEST) if f"/{name}" in f"/{item.nodeid}")
+        return next(found, len(LONGEST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """Of a studio with a tiny model of stage two."""
