@@ -82,7 +82,7 @@ def shortened(argv):
     return [word.replace("test:0-15", "test:0-1") for word in argv]
 
 
-# One test, as later commands use what earlier ones leave; they take 2 minutes on an old processor.
+# One test, as later commands use what earlier ones leave; they take 3 minutes on an old processor.
 @pytest.mark.timeout(1500)
 def test_every_command_runs(at_hand, monkeypatch, capsys):
     monkeypatch.setattr(loading, "load", load_once)
