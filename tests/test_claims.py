@@ -77,6 +77,10 @@ PAPER = {
     "small_beta_tcvae_3x5_exact": {WORTH: 0.05},
     "small_info_beta_tcvae": {SPREAD: 0.2},
     "small_info_beta_tcvae_published": {SPREAD: 0.1},
+    "small_vae_3x5_cold": {WORTH: 0.4},
+    "small_beta_tcvae_3x5_cold": {WORTH: 0.05},
+    "small_vae_cold": {WORTH: 0.02},
+    "small_info_vae_cold": {WORTH: 0.5},
     "small_mmd_1e5": {
         "latents/dci_disentanglement": 0.2,
         "likelihood/whole/bits_per_dim": 3.0,

@@ -40,6 +40,7 @@ _VAE, _BETA_VAE, _AAE = ({"objective": name} for name in ("vae", "beta_vae", "aa
 _BETA_TC = {"objective": "beta_tcvae", "beta": 5.0} | _NARROW
 _INFO_BETA_TC = {"objective": "info_beta_tcvae", "beta": 5.0} | _NARROW
 _PUBLISHED, _EXACT = {"estimator": "published"}, {"field_mode": "exact"}
+_COLD = {"latent_warmup_steps": 0}  # as in the paper, whatever the others have
 
 
 def _small(name: str, changes: dict[str, Any]) -> Model:
@@ -81,14 +82,19 @@ MODELS = (
     _small("mmd_5e5", {"mmd_weight": 5e5}),
     _small("mmd_2e6", {"mmd_weight": 2e6}),
     _small("mmd_5e6", {"mmd_weight": 5e6}),
+    _small("vae_3x5_cold", _VAE | _NARROW | _COLD),
+    _small("beta_tcvae_3x5_cold", _BETA_TC | _COLD),
+    _small("vae_cold", _VAE | _COLD),
+    _small("info_vae_cold", _COLD),
     _small("zeros", {"hole_fill": "zeros"}),
     _small("full_image", {"full_image_encoder": True}),
 )
 NAMES = tuple(model.name for model in MODELS)
-# What models differ in, so that it cannot be asked for of all of them; these two can, of those that
-# do not bear theirs in their names.
+# What models differ in, so that it cannot be asked for of all of them; these three can, of those
+# that do not bear theirs in their names.
 VARIED = sorted(
-    {name for model in MODELS for name in model.changes} - {"receptive_field", "mmd_weight"}
+    {name for model in MODELS for name in model.changes}
+    - {"receptive_field", "mmd_weight", "latent_warmup_steps"}
 )
 
 # With --smoke: every kind of job and what the figures need.
