@@ -26,7 +26,6 @@ Arrays = dict[str, np.ndarray]
 Info = dict[str, Any]
 
 SUFFIX = ".safetensors"
-WHICH = ("latest", "best")
 _NAME = re.compile(r"step-(\d+)(?:-metric-(-?[\d.]+(?:e[-+]\d+)?))?" + re.escape(SUFFIX))
 
 _WIDTHS = {"float": (64, 32, 16), "int": (64, 32, 16, 8), "uint": (64, 32, 16, 8)}
@@ -97,20 +96,15 @@ def save(
     return new.path
 
 
-def load(where: str | os.PathLike[str], which: str = "latest") -> tuple[Arrays, Info] | None:
-    """(arrays, info) of a file, or of a directory's latest or best; None where there is none.
+def load(where: str | os.PathLike[str]) -> tuple[Arrays, Info] | None:
+    """(arrays, info) of a file, or of a directory's latest; None where there is none.
 
-    In a directory a damaged checkpoint is passed over, with a warning, for the next in line: the
-    one before, or the next best. Checkpoints without a metric come after all that have one.
+    In a directory a damaged checkpoint is passed over, with a warning, for the one before.
     """
-    if which not in WHICH:
-        raise ValueError(f"which is {which!r}; it must be one of {', '.join(WHICH)}")
     where = Path(where)
     if where.suffix == SUFFIX and not where.is_dir():
         return read(where)
     queue = _listing(where)[::-1]
-    if which == "best":
-        queue.sort(key=_rank)
     for found in queue:
         try:
             return read(found.path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from csi_tf.evaluation import features
+from csi_tf.evaluation import bootstrap, features
 
 
 def rows(count, seed, mean=0.0, scale=1.0, width=6):
@@ -13,7 +13,12 @@ def rows(count, seed, mean=0.0, scale=1.0, width=6):
     return mean + scale * np.random.default_rng(seed).normal(size=(count, width)) @ mixing
 
 
-def test_mmd2_is_the_unbiased_estimator_written_out():
+def kid(real, drawn):
+    """Of two sets, one sample of each image."""
+    return features.kid_by_image(real, drawn[:, None]).mean()
+
+
+def test_kid_is_the_unbiased_estimator_written_out():
     x, y = rows(5, 0), rows(4, 1)
 
     def k(a, b):
@@ -22,21 +27,47 @@ def test_mmd2_is_the_unbiased_estimator_written_out():
     within_x = np.mean([k(x[i], x[j]) for i in range(5) for j in range(5) if i != j])
     within_y = np.mean([k(y[i], y[j]) for i in range(4) for j in range(4) if i != j])
     between = np.mean([k(a, b) for a in x for b in y])
-    assert features.mmd2(x, y) == pytest.approx(within_x + within_y - 2 * between)
+    assert kid(x, y) == pytest.approx(within_x + within_y - 2 * between)
 
 
 def test_kid_of_one_distribution_is_zero_on_average():
-    values = np.array([features.mmd2(rows(20, 2 * s), rows(20, 2 * s + 1)) for s in range(400)])
+    values = np.array([kid(rows(20, 2 * s), rows(20, 2 * s + 1)) for s in range(400)])
     # Four standard errors.
     assert abs(values.mean()) < 4 * values.std() / 20
     biased = values + 2 * np.mean((np.square(rows(500, 7)).sum(1) / 6 + 1) ** 3) / 20
     assert abs(biased.mean()) > 4 * biased.std() / 20, "the diagonal would show"
 
 
+def test_kid_by_image_is_the_jackknife_of_kid():
+    rng = np.random.default_rng(0)
+    real, drawn = rng.normal(size=(20, 5)), rng.normal(0.3, 1, (8, 3, 5))
+
+    def average(images):
+        return np.mean([kid(real, drawn[images, s]) for s in range(3)])
+
+    rows = features.kid_by_image(real, drawn)
+    assert rows.mean() == pytest.approx(average(np.arange(8)))
+    without = [average(np.delete(np.arange(8), i)) for i in range(8)]
+    np.testing.assert_allclose(rows, 8 * average(np.arange(8)) - 7 * np.array(without))
+
+
+def test_intervals_of_kid_hold_the_truth():
+    """For images of another distribution, and bounded features as those of the classifier are: 95%
+    of the intervals, and no fewer than four standard errors below that.
+    """
+    rng = np.random.default_rng(1)
+    real, sets = np.tanh(rng.normal(size=(400, 3))), np.tanh(rng.normal(0.5, 1, (200, 40, 1, 3)))
+    truth = kid(real, np.tanh(rng.normal(0.5, 1, (4000, 3))))
+    rows = [features.kid_by_image(real, drawn) for drawn in sets]
+    found = [bootstrap.interval(each, resamples=200) for each in rows]
+    held = np.mean([each.low <= truth <= each.high for each in found])
+    assert held > 0.95 - 4 * (0.95 * 0.05 / 200) ** 0.5
+
+
 @pytest.mark.parametrize("broken", [{"mean": 1.0}, {"scale": 0.3}, {"scale": 2.0}])
 def test_a_broken_model_scores_worse(broken):
     real, good, bad = rows(300, 0), rows(300, 1), rows(300, 2, **broken)
-    assert features.mmd2(real, bad) > features.mmd2(real, good) + 0.1
+    assert kid(real, bad) > kid(real, good) + 0.1
     assert features.fid(real, bad) > features.fid(real, good) + 1
 
 
@@ -72,4 +103,4 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="two rows"):
         features.fid(rows(9, 0), rows(1, 0))
     with pytest.raises(ValueError, match="generated features hold NaN"):
-        features.mmd2(rows(9, 0), np.full((9, 6), np.nan))
+        features.kid_by_image(rows(9, 0), np.full((9, 2, 6), np.nan))

@@ -9,8 +9,8 @@ import tiny
 from csi_tf import data, masks, model
 from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
-from csi_tf.evaluation import bootstrap, features, proxy
 from csi_tf.evaluation import calibration as coverages
+from csi_tf.evaluation import proxy
 from csi_tf.evaluation.parts import baselines, calibration, pictures, seam
 from csi_tf.evaluation.proxy import Features
 from csi_tf.evaluation.report import Report
@@ -127,32 +127,6 @@ def test_truncation_is_told_apart(nearly):
     # Both masks have as much noise, so their average is that of each.
     both = np.mean([found[f"pictures/{mask}/diversity"] for mask in ("mouth", "center")])
     assert diversity[0] == pytest.approx(both, rel=1e-5)  # six digits are kept
-
-
-def test_kid_by_image_is_the_jackknife_of_kid():
-    rng = np.random.default_rng(0)
-    real, drawn = rng.normal(size=(20, 5)), rng.normal(0.3, 1, (8, 3, 5))
-
-    def kid(images):
-        return np.mean([features.mmd2(real, drawn[images, s]) for s in range(3)])
-
-    rows = pictures.kid_by_image(real, drawn)
-    assert rows.mean() == pytest.approx(kid(np.arange(8)))
-    without = [kid(np.delete(np.arange(8), i)) for i in range(8)]
-    np.testing.assert_allclose(rows, 8 * kid(np.arange(8)) - 7 * np.array(without))
-
-
-def test_intervals_of_kid_hold_the_truth():
-    """For images of another distribution, and bounded features as those of the classifier are: 95%
-    of the intervals, and no fewer than four standard errors below that.
-    """
-    rng = np.random.default_rng(1)
-    real, sets = np.tanh(rng.normal(size=(400, 3))), np.tanh(rng.normal(0.5, 1, (200, 40, 1, 3)))
-    truth = features.mmd2(real, np.tanh(rng.normal(0.5, 1, (4000, 3))))
-    rows = [pictures.kid_by_image(real, drawn) for drawn in sets]
-    found = [bootstrap.interval(each, resamples=200) for each in rows]
-    held = np.mean([each.low <= truth <= each.high for each in found])
-    assert held > 0.95 - 4 * (0.95 * 0.05 / 200) ** 0.5
 
 
 def test_pictures_without_features(faces, capsys):

@@ -9,19 +9,31 @@ from typing import Any
 import numpy as np
 
 
-def mmd2(real: Any, generated: Any) -> float:
-    """KID (Binkowski et al., 2018): the squared maximum mean discrepancy under the kernel
-    (x.y / D + 1)^3, without bias; negative at times where the sets do not differ."""
-    x, y = _pair(real, generated)
+def kid_by_image(real: Any, drawn: Any) -> np.ndarray:
+    """(N,) numbers whose mean is the KID (Binkowski et al., 2018) of features (R, D) and the
+    images' (N, S, D): the squared maximum mean discrepancy under the kernel (x.y / D + 1)^3,
+    without bias, negative at times where the sets do not differ. It is the average over samples,
+    one of each image being a set.
+
+    They are pseudo-values of the jackknife: N times KID less N - 1 times that without the image.
+    Their intervals are KID's, and two models can be compared image by image. To resample images
+    instead would not do, as those that come twice look alike to KID.
+    """
+    count, samples, width = np.shape(drawn)
+    x, y = _pair(real, np.reshape(drawn, (-1, width)))
+    y = y.reshape(count, samples, width).swapaxes(0, 1)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return (a @ b.T / a.shape[1] + 1) ** 3
+        return (a @ b.T / width + 1) ** 3
 
-    def without_itself(a: np.ndarray) -> float:
-        k = kernel(a, a)
-        return (k.sum() - np.trace(k)) / (len(a) * (len(a) - 1))
+    def to_others(k: np.ndarray) -> np.ndarray:
+        return (k.sum(1) - np.diag(k)) / (len(k) - 1)
 
-    return float(without_itself(x) + without_itself(y) - 2 * kernel(x, y).mean())
+    within = np.mean([to_others(kernel(each, each)) for each in y], axis=0)
+    across = np.mean([kernel(each, x).mean(1) for each in y], axis=0)
+    # Each pair has two images, so one's absence is felt twice, in what is left.
+    within = within.mean() + 2 * (count - 1) / (count - 2) * (within - within.mean())
+    return np.asarray(to_others(kernel(x, x)).mean() + within - 2 * across)
 
 
 def fid(real: Any, generated: Any) -> float:

@@ -35,7 +35,7 @@ class Judge:
 
     def add_kid(self, report: Report, where: str, drawn: np.ndarray) -> None:
         """Of features (N, S, D) of S samples of N images."""
-        rows = kid_by_image(self.real, drawn)
+        rows = features.kid_by_image(self.real, drawn)
         report.add(f"{where}/{self.look.name}_kid", rows, better="lower", keep=True)
 
     def add_spread(self, report: Report, where: str, drawn: np.ndarray) -> None:
@@ -112,27 +112,3 @@ def _truncated(
     if judging:
         seen = [judging.look(drawn) for _, drawn, _ in cases]
         judging.add_kid(report, where, np.concatenate(seen, axis=1))
-
-
-def kid_by_image(real: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """(N,) numbers whose mean is `features.mmd2` of (R, D) and the images' (N, S, D): the average
-    over samples, one of each image being a set.
-
-    They are pseudo-values of the jackknife: N times KID less N - 1 times that without the image.
-    Their intervals are KID's, and two models can be compared image by image. To resample images
-    instead would not do, as those that come twice look alike to KID.
-    """
-    x, y = real.astype(np.float64), drawn.astype(np.float64).swapaxes(0, 1)  # (S, N, D)
-
-    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return (a @ b.T / a.shape[1] + 1) ** 3
-
-    def to_others(k: np.ndarray) -> np.ndarray:
-        return (k.sum(1) - np.diag(k)) / (len(k) - 1)
-
-    count = y.shape[1]
-    within = np.mean([to_others(kernel(each, each)) for each in y], axis=0)
-    across = np.mean([kernel(each, x).mean(1) for each in y], axis=0)
-    # Each pair has two images, so one's absence is felt twice, in what is left.
-    within = within.mean() + 2 * (count - 1) / (count - 2) * (within - within.mean())
-    return np.asarray(to_others(kernel(x, x)).mean() + within - 2 * across)
