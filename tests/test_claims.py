@@ -22,8 +22,11 @@ PAPER = {
     "csi": {
         "likelihood/{}/averaged": 3.0,
         "likelihood/{}/given_z": 3.1,
+        "likelihood/{}/bits_of_reverse": 0.05,
+        "likelihood/{}/bits_of_z": 0.5,
         "baselines/linear_gaussian/{}/bits_per_dim": 4.0,
         "pictures/{}/proxy_kid": 0.01,
+        "pictures/{}/diversity": 12.0,
         "baselines/mean_fill/{}/proxy_kid": 0.5,
         "baselines/nearest_face/{}/proxy_kid": 0.2,
         SEAM: 1.0,
@@ -42,22 +45,39 @@ PAPER = {
         PROBE: 0.1,
     },
     "one_stage": {
+        "likelihood/{}/bits_of_reverse": 0.3,
+        "likelihood/{}/bits_of_z": 0.1,
         "control/{}/effect": 0.4,
         "wide_z/{}/diversity": 15.0,
         "wide_z/{}/corner_noise": 2.5,
+        "wide_z/{}/corner_noise_inferred": 1.0,
         PROBE: 0.6,
     },
     "noreverse": {SEAM: 1.8, "likelihood/{}/averaged": 3.1},
-    "nolatents": {"likelihood/{}/given_z": 3.5},
+    "nolatents": {
+        "likelihood/{}/given_z": 3.5,
+        "pictures/{}/proxy_kid": 0.02,
+        "pictures/{}/diversity": 14.0,
+    },
     "nolatents_stage1": {"likelihood/whole/bits_per_dim": 3.6},
     "info_vae_clamped": {SEAM: 2.0},
-    "info_vae": {WORTH: 0.6, "likelihood/whole/importance": 3.4},
+    "info_vae": {
+        WORTH: 0.6,
+        "likelihood/whole/importance": 3.4,
+        "latents/dci_disentanglement": 0.3,
+        "latents/mig": 0.05,
+    },
     "vae_3x5": {WORTH: 0.5},
-    "beta_tcvae_3x5": {WORTH: 0.05},
+    "beta_tcvae_3x5": {
+        WORTH: 0.05,
+        "latents/dci_disentanglement": 0.5,
+        "latents/mig": 0.2,
+    },
     "info_beta_tcvae": {SPREAD: 0.1},
     "small_info_vae": {
         WORTH: 0.5,
         "likelihood/{}/given_z": 3.0,
+        "likelihood/whole/importance": 3.1,
         PROBE: 0.1,
     },
     "small_csi": {"likelihood/{}/given_z": 3.0},
@@ -72,7 +92,7 @@ PAPER = {
     "small_info_vae_3x5": {SPREAD: 0.9},
     "small_beta_vae_3x5": {"reconstruction/sharpness": 0.6, "reconstruction/psnr_first": 19.0},
     "small_aae_3x5": {SPREAD: 1.0},
-    "small_beta_tcvae_3x5": {WORTH: 0.05},
+    "small_beta_tcvae_3x5": {WORTH: 0.05, "reconstruction/psnr_first": 21.0},
     "small_beta_tcvae_3x5_published": {WORTH: 0.05},
     "small_beta_tcvae_3x5_exact": {WORTH: 0.05},
     "small_info_beta_tcvae": {SPREAD: 0.2},
@@ -92,10 +112,10 @@ PAPER = {
         "reconstruction/psnr_first": 22.0,
     },
     "small_zeros": {"likelihood/{}/given_z": 3.3, PROBE: 0.5},
-    "small_full_image": {"likelihood/{}/given_z": 3.5},
+    "small_full_image": {"likelihood/{}/given_z": 3.5, "likelihood/whole/importance": 3.0},
 }
 COUNTS = ("control/axes/factors", "control/one_sided")
-NO_ROWS = ("kid", "corner_noise", "aggregate", "dci", "additivity")
+NO_ROWS = ("kid", "corner_noise", "aggregate", "dci", "mig", "additivity")
 CHECKS = [
     pytest.param(claim, check, id=f"{claim.key}-{number}")
     for claim in CLAIMS

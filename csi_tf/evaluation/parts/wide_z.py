@@ -2,7 +2,7 @@
 
 Diversity then tells of control. Trained in one stage there may also be noise at the hole's lower
 right corner: how rough its last quarter is over its first one, and that over the same of the real
-image.
+image. The paper sees none where z is inferred.
 """
 
 import numpy as np
@@ -33,9 +33,11 @@ def measure(subject: Subject, report: Report) -> None:
             ).images
         key = f"wide_z/{name}"
         report.add(f"{key}/diversity", pictures.diversity(images, drawn, mask), keep=True)
-        steps = corner_steps(images, drawn, mask)
-        if len(steps):
-            report.add(f"{key}/corner_noise", steps, corner_noise, better="lower")
+        inferred = subject.completions(name).images
+        for measured, filled in (("corner_noise", drawn), ("corner_noise_inferred", inferred)):
+            steps = corner_steps(images, filled, mask)
+            if len(steps):
+                report.add(f"{key}/{measured}", steps, corner_noise, better="lower")
 
 
 def corner_steps(images: np.ndarray, completions: np.ndarray, mask: np.ndarray) -> np.ndarray:
