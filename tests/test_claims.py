@@ -414,6 +414,15 @@ def test_two_reproductions_of_the_same_data_are_told_apart():
     assert "| procedural_faces, 1,000 images | procedural_faces, 3,000 images |" in page
 
 
+def test_fewer_images_stand_beside_the_verdict():
+    longer = world()
+    for name, report in longer.items():
+        report.about["images_seen_in_all"] *= 1 if name.startswith("small_") else 2
+    page = ledger.page([recorded(longer)])
+    assert "| A.1 | **holds** (1,000 images) |" in page
+    assert "| 5.1, Figure 3 | **holds** |" in page
+
+
 def test_models_that_were_trained_one_by_one(tmp_path):
     """Judged as if one reproduction had trained them, and the page says how each was trained."""
     alike = json.loads(json.dumps(recorded(world())))

@@ -36,7 +36,8 @@ not hold** if it lies wholly on the other, and it is **undecided** otherwise. Th
 bounds were fixed in code before anything was trained; csi_tf/reproduce/claims.py lists at its top
 which checks were changed or added after models had been measured. A claim with several checks holds
 if all of them do, one that does not hold decides, and with one that is undecided or not measured
-the claim is undecided. Models that are compared have seen equally many images in training.
+the claim is undecided. Models that are compared have seen equally many images in training; where
+these are fewer than others of the same reproduction saw, their number stands beside the verdict.
 
 Intervals are over test images, not over training seeds: each model was trained once, and another
 seed may give other numbers. Numbers in parentheses are the ends of the interval. proxy-KID is on
@@ -166,11 +167,12 @@ def write(claims: Sequence[Path], output: Path) -> None:
 def page(found: Sequence[dict[str, Any]]) -> str:
     """Markdown of one reproduction or of several, on other data say."""
     labels = _labels(found)
-    parts = [_INTRODUCTION, *_reproductions(found, labels), *_summary(found, labels)]
+    parts = [_INTRODUCTION, *_summary(found, labels)]
     for claim in found[0]["claims"]:
         parts += _claim(claim["key"], found, labels)
     for each, label in zip(found, labels, strict=True):
         parts += _tables(each, label)
+    parts += _reproductions(found, labels)
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -203,7 +205,7 @@ def _reproductions(found: Sequence[dict[str, Any]], labels: Sequence[str]) -> li
         about = each["about"]
         warning = " At toy size, to try the program out: its numbers mean nothing."
         lines += [
-            f"**{label}**: seed {about['seed']}, version {about['version']}, commit"
+            f"**{label}**: seed {about['seed']}; measured by version {about['version']}, commit"
             f" {about['commit'] or 'unknown'}, {about['machine']}."
             + (warning if about["toy_size"] else ""),
             "",
@@ -233,12 +235,23 @@ def _by_count(models: dict[str, int | None]) -> list[tuple[int, str]]:
 
 def _summary(found: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[str]:
     lines = ["## Verdicts", "", *_head(["claim", "in the paper", *labels])]
-    verdicts = [{claim["key"]: claim["verdict"] for claim in each["claims"]} for each in found]
+    verdicts = [
+        {claim["key"]: _verdict(claim, each["about"]["models"]) for claim in each["claims"]}
+        for each in found
+    ]
     for claim in found[0]["claims"]:
         own = [each.get(claim["key"], "not measured") for each in verdicts]
         link = f"[{claim['statement']}](#{claim['key']})"
-        lines.append(_line([link, claim["where"], *(_loud(verdict) for verdict in own)]))
+        lines.append(_line([link, claim["where"], *own]))
     return [*lines, ""]
+
+
+def _verdict(claim: dict[str, Any], images: dict[str, int | None]) -> str:
+    """With the number of images that its models saw, if others of the reproduction saw more."""
+    sides = [check[side] for check in claim["checks"] for side in ("first", "second")]
+    own = [images.get(side["name"]) or 0 for side in sides if side is not None]
+    fewer = 0 < max(own, default=0) < max(count or 0 for count in images.values())
+    return _loud(claim["verdict"]) + (f" ({max(own):,} images)" if fewer else "")
 
 
 def _claim(key: str, found: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[str]:
