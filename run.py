@@ -5,7 +5,6 @@ import os
 import shlex
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ import flags
 from csi_tf import checks, remarks, runs
 from csi_tf.commands import output
 from csi_tf.config import Config
-from csi_tf.errors import RunFailed, Stopped, Terminated
+from csi_tf.errors import RunFailed, Stopped, Terminated, said_by_us
 from csi_tf.modes import MODES
 
 USAGE, FAILURE, INTERRUPTED, TERMINATED = 2, 1, 130, 143  # exit codes
@@ -47,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, RunFailed) as error:
         return _stop(error, FAILURE)
     except ValueError as error:
-        if not _said_by_us(error):
+        if not said_by_us(error):
             raise
         return _stop(error, USAGE)
 
@@ -101,14 +100,6 @@ def _terminable() -> Iterator[None]:
 def _stop(reason: object, code: int) -> int:
     print(f"run.py: {' '.join(str(reason).split())}", file=sys.stderr)
     return code
-
-
-def _said_by_us(error: ValueError) -> bool:
-    """Whether our own code raised it on purpose, to explain a mistake to the user."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    package = frame.f_globals["__name__"].split(".")[0]
-    statement = traceback.extract_tb(error.__traceback__)[-1].line or ""
-    return package in {"flags", "csi_tf", "pixel_cnn_pp"} and statement.startswith("raise")
 
 
 if __name__ == "__main__":

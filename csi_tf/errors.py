@@ -1,6 +1,7 @@
 """How a run ends other than well, in one sentence each."""
 
 import signal
+import traceback
 
 
 class RunFailed(RuntimeError):
@@ -21,3 +22,11 @@ class Stopped(BaseException):
     @classmethod
     def by(cls, stop: KeyboardInterrupt, done: str) -> "Stopped":
         return cls(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT, done)
+
+
+def said_by_us(error: ValueError) -> bool:
+    """Whether our own code raised it on purpose, to explain a mistake to the user."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = frame.f_globals["__name__"].split(".")[0]
+    statement = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    return package in {"flags", "csi_tf", "pixel_cnn_pp"} and statement.startswith("raise")

@@ -11,7 +11,7 @@ import tiny
 from test_loading import export
 
 import run
-from csi_tf import provenance, runs
+from csi_tf import masks, provenance, runs
 from csi_tf.evaluation import evaluate as evaluation
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation.parts import latents
@@ -173,7 +173,7 @@ def test_mistakes_are_one_sentence(model, arguments, said, capsys):
     assert not (model / "evaluation").exists()
 
 
-def test_what_is_refused_names_its_part(model, tmp_path, monkeypatch):
+def test_what_is_refused_names_its_part(model, tmp_path, monkeypatch, capsys):
     """So that a reproduction leaves out that one and measures the rest."""
 
     def measured(parts):
@@ -186,14 +186,23 @@ def test_what_is_refused_names_its_part(model, tmp_path, monkeypatch):
     assert refused.value.part == "seam"
     assert not (tmp_path / "out/evaluation.json").exists()
 
-    def refuse(subject, report):
-        raise ValueError("not of such data")
-
-    monkeypatch.setattr(latents, "measure", refuse)
-    with pytest.raises(PartRefused, match="not of such data") as refused:
+    monkeypatch.setattr(latents, "measure", lambda subject, report: masks.parse("moth"))
+    with pytest.raises(PartRefused, match="Unknown mask") as refused:
         measured("likelihood,latents")
     assert refused.value.part == "latents"
     assert Report.read(tmp_path / "out").done == ["likelihood"]
+
+    assert measured(None).done == ["likelihood", "reconstruction"]
+    assert "latents is left out: Unknown mask" in capsys.readouterr().out
+    assert (tmp_path / "out/evaluation.md").exists()
+
+
+def test_a_mistake_of_ours_is_no_refusal(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(latents, "measure", lambda subject, report: int("moth"))
+    asked = Evaluation(str(model), images=10, encoded_images=64, parts="latents")
+    with pytest.raises(ValueError, match="invalid literal") as mistake:
+        evaluation.run(asked, tmp_path)
+    assert not isinstance(mistake.value, PartRefused)
 
 
 def test_factors_that_hardly_vary_are_left_out_of_the_scores(model, tmp_path, capsys):

@@ -419,3 +419,10 @@ def test_damaged_weights(network):
     image, mask = arrays(0, 1, 16).images, masks.named("mouth", 16)[None]
     with pytest.raises(RunFailed, match="its weights are damaged"):
         steering.completions(broken, image, mask, np.zeros((1, 4)), seed=1, batch=2)
+
+
+def test_too_few_pictures_are_told_before_anything_is_drawn(monkeypatch):
+    monkeypatch.setattr(control, "_readers", lambda subject: pytest.fail("went on"))
+    data = arrays(0, 40, 16), arrays(3000, 10, 16), arrays(4000, COUNT, 16)
+    with pytest.raises(ValueError, match="10 validation pictures at 4 values are too few"):
+        control.measure(subject_of(data, control_values=4), Report())

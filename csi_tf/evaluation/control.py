@@ -134,7 +134,7 @@ def measure(
     chosen = _correlations(seen, least)
     held = np.ones(len(names), bool) if known is None else np.asarray(known, bool)
     # Completions are drawn, so readings move with any latent, but at random.
-    chance = np.abs(chosen) <= CHANCE / _comparisons(seen) ** 0.5
+    chance = np.abs(chosen) <= CHANCE / (seen.shape[1] * (seen.shape[2] - 1)) ** 0.5
     dead = (chance | ~held).all(axis=1)
     # To two digits, and of equals the one that moves most
     reach = np.ptp(response, axis=1) / unit
@@ -334,8 +334,14 @@ def _correlations(readings: np.ndarray, resolution: np.ndarray) -> np.ndarray:
     return np.stack([rank_correlation(each, resolution).mean(axis=0) for each in readings])
 
 
-def _comparisons(readings: np.ndarray) -> int:
-    return readings.shape[1] * (readings.shape[2] - 1)
+def check_enough(pictures: int, values: int) -> None:
+    """That what is called after a factor cannot be chance."""
+    enough = (CHANCE / NAMED) ** 2
+    if pictures * (values - 1) < enough:
+        raise ValueError(
+            f"{pictures} validation pictures at {values} values are too few to tell control from"
+            f" chance; give {math.ceil(enough / (values - 1))} pictures or more."
+        )
 
 
 def _finite(x: ArrayLike, name: str) -> np.ndarray:
@@ -369,12 +375,7 @@ def _check(
             f"values is {values.tolist()}; give the {shape[2]} values that the latents were set to,"
             " two or more in rising order."
         )
-    enough = (CHANCE / NAMED) ** 2
-    if _comparisons(validation) < enough:
-        raise ValueError(
-            f"{shape[1]} validation pictures at {shape[2]} values are too few to tell control from"
-            f" chance; give {math.ceil(enough / (shape[2] - 1))} pictures or more."
-        )
+    check_enough(shape[1], shape[2])
     if not len(names) == len(resolution) == len(spread) == shape[3] or not (spread > 0).all():
         raise ValueError(
             f"there are {len(names)} names, {len(resolution)} resolutions and {len(spread)} spreads"

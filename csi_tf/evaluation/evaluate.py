@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from csi_tf import files, latents, logs, provenance, whole
-from csi_tf.errors import Stopped
+from csi_tf.errors import Stopped, said_by_us
 from csi_tf.evaluation import report as reports
 from csi_tf.evaluation import subject as subjects
 from csi_tf.evaluation.report import Report
@@ -31,14 +31,19 @@ def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Rep
     report = _begun(settings, directory, _about(settings, subject))
     try:
         for name in names:
-            _measure(name, subject, report, directory)
+            try:
+                _measure(name, subject, report, directory)
+            except PartRefused as refused:
+                if settings.chosen is not None:  # then it was asked for
+                    raise
+                logs.say(f"{name} is left out: {refused}")
     except KeyboardInterrupt as stop:
         if not report.done:
             raise
         raise Stopped.by(stop, f"measuring {', '.join(report.done)}") from None
     files.write(directory / TABLE, _page(report).encode())
     logs.say(f"Numbers: {directory / reports.FILE}; as a table: {directory / TABLE}")
-    if "control" in names:
+    if "control" in report.done:
         found = directory / latents.FILE
         in_use = latents.file_of(subject.path) == found
         hint = "in use from now on" if in_use else f"to use it, copy it next to {subject.path}"
@@ -54,6 +59,8 @@ def _measure(name: str, subject: Subject, report: Report, directory: Path) -> No
     try:
         import_module(f"csi_tf.evaluation.parts.{name}").measure(subject, report)
     except ValueError as error:
+        if not said_by_us(error):
+            raise
         raise PartRefused(name, str(error)) from error
     report.done.append(name)
     if (commit := provenance.commit()) != report.about.get("commit"):

@@ -28,6 +28,9 @@ FEW = 3  # of fewer latents, how many act in one direction only says nothing
 
 
 def measure(subject: Subject, report: Report) -> None:
+    settings = subject.settings
+    pictures = min(settings.control_images, len(subject.validation.images))
+    control.check_enough(pictures, settings.control_values)
     readers = _readers(subject)
     axes = control.axes(subject.model.config.latent_dim)
     legible = dict.fromkeys(name for reader in readers.values() for name in reader.names)
@@ -37,7 +40,7 @@ def measure(subject: Subject, report: Report) -> None:
     measured = axes + steering.directions(z, told)
     fitted = {latent.name: name for latent, name, _ in told}
     meant = [fitted.get(each.name) for each in measured]
-    values = np.linspace(*latents.USUAL, subject.settings.control_values)
+    values = np.linspace(*latents.USUAL, settings.control_values)
     found = {
         hole: steering.traverse(subject, hole, reader, measured, values, known)
         for hole, reader in readers.items()
