@@ -11,6 +11,7 @@ a row moved sideways.
 
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -313,8 +314,19 @@ def _windows(rows, columns: int, left: int):
 def _at(x, i, count: int | None = None):
     """x[i], or x[i : i + count], for an i that is known only when the loop runs."""
     rest = x.shape[1:]
-    part = ops.slice(x, [i] + [0] * len(rest), (count or 1, *rest))
+    part = _slice(x, [i] + [0] * len(rest), (count or 1, *rest))
     return part if count else ops.reshape(part, rest)
+
+
+def _slice(x, begin, shape):
+    """`ops.slice`, which under TensorFlow would be compiled anew for every mask: XLA takes the
+    beginning of a tf.slice as a constant wherever it can trace it back to the inputs."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.slice(x, begin, shape)
+    import tensorflow as tf
+    from tensorflow.compiler.tf2xla.python import xla
+
+    return tf.ensure_shape(xla.dynamic_slice(x, tf.stack(begin), shape), shape)
 
 
 def _put(x, i, values):

@@ -129,6 +129,27 @@ def test_nothing_is_compiled_again_for_another_mask_image_seed_map_or_truncation
     assert cached.compiled(network).experimental_get_tracing_count() == 1
 
 
+def test_no_slice_begins_where_the_mask_says(monkeypatch):
+    """XLA would take it as a constant, and compile anew for every mask, with no new trace."""
+    network = ForwardPixelCNN(2, 6, 2)
+    images, mask = setting()
+    program, asked = cached.compiled(network), []
+    monkeypatch.setattr(
+        cached, "compiled", lambda _: lambda *rest: asked.append(rest) or program(*rest)
+    )
+    sampling.sample(network, images, mask)
+    graph = program.get_concrete_function(*asked[0]).graph.as_graph_def()
+    slices = 0
+    for nodes in (graph.node, *(each.node_def for each in graph.library.function)):
+        kind = {node.name: node.op for node in nodes}
+        for node in nodes:
+            if node.op in ("Slice", "StridedSlice"):
+                begin = kind.get(node.input[1].split(":")[0], "an argument")
+                assert begin == "Const", f"{node.name} begins at {node.input[1]}, which is {begin}"
+                slices += 1
+    assert slices, "of windows, whose places are known beforehand"
+
+
 def test_weights_that_change_are_seen():
     network = ForwardPixelCNN(1, 6, 2)
     images, mask = setting()
