@@ -116,14 +116,15 @@ def reconstruct(
     truncation: float | None = 1.0,
     progress: Progress | None = None,
     batch: int | None = None,
+    latents: Mapping[int | str, float] | None = None,
 ) -> Completions:
-    """Every pixel drawn anew given z, which is inferred from the whole picture.
+    """Every pixel drawn anew given z: what is not set is inferred from the whole picture.
 
     Made for a model of stage one; one with a reverse net is told that nothing is observed.
     """
     images = arguments.pictures(model, images_u8)
     seen, kept = (arguments.context_masks(name, images) for name in ("none", "all"))
-    settings = latent_space.settings(model, None)
+    settings = latent_space.settings(model, latents)
     numbers = arguments.numbers(num_samples)
     how = {"z": z, "seed": seed, "truncation": truncation, "progress": progress, "batch": batch}
     return _collected(
@@ -165,8 +166,9 @@ def sample_prior(
     truncation: float | None = 1.0,
     progress: Progress | None = None,
     batch: int | None = None,
+    latents: Mapping[int | str, float] | None = None,
 ) -> np.ndarray:
-    """uint8 (count, H, W, 3): z ~ N(0, I) and every pixel drawn.
+    """uint8 (count, H, W, 3): z ~ N(0, I), but for what is set, and every pixel drawn.
 
     Who wants the latents too calls `inpaint` with z="prior", the mask "all" and any picture.
     """
@@ -179,6 +181,7 @@ def sample_prior(
         blank,
         "all",
         count,
+        latents,
         z=z,
         seed=seed,
         truncation=truncation,

@@ -17,7 +17,10 @@ from csi_tf.model import CSIModel, posterior_sample
 def whole_images(
     model: CSIModel, images_pm1: Any, context_mask: Any, samples: int, seed: int
 ) -> np.ndarray:
-    """(B,) nats. Encoder and PixelCNN are told what they were in training; every pixel counts."""
+    """(B,) nats of whole pictures under a model of stage one, a lower bound on average.
+
+    More samples tighten it. Encoder and PixelCNN are told what they were in training.
+    """
     if model.reverse is not None:
         raise ValueError(
             "this model has a reverse net, which sees the pixels it would be scored on: use a stage"
@@ -30,7 +33,10 @@ def whole_images(
 def holes(
     model: CSIModel, images_pm1: Any, context_mask: Any, samples: int, seed: int
 ) -> np.ndarray:
-    """(B,) nats of the hole given the context."""
+    """(B,) nats of what the holes hide, given the context, averaged over draws of z.
+
+    `context_mask` has a mask for each picture.
+    """
     counts = 1.0 - np.asarray(context_mask)[..., 0]
     return _log_mean(model, images_pm1, context_mask, counts, samples, seed, weighted=False)
 

@@ -23,13 +23,18 @@ observed.
 # What is promised to stay: module, and names in it.
 PUBLIC = {
     "csi_tf": ("load", "available", "inpaint", "reconstruct", "traverse", "sample_prior"),
-    "csi_tf.inpaint": ("Completions",),
+    "csi_tf.inpaint": ("Completions", "stream"),
     "csi_tf.model": ("CSIModel.encode", "CSIModel.decode", "CSIModel.log_prob"),
+    "csi_tf.likelihood": ("holes", "whole_images"),
     "csi_tf.latents": ("Latent", "read"),
-    "csi_tf.data": ("arrays", "load"),
+    "csi_tf.data": ("arrays", "load", "write_npz"),
     "csi_tf.data.procedural_faces": ("render",),
     "csi_tf.masks": ("named", "sample", "from_file"),
     "csi_tf.session": ("Session", "read"),
+    "csi_tf.evaluation.disentanglement": ("mig", "sap", "dci", "hold_one", "factor_vae"),
+    "csi_tf.evaluation.pictures": ("psnr", "l1", "ssim", "diversity"),
+    "csi_tf.evaluation.seam": ("steps", "ratio"),
+    "csi_tf.evaluation.features": ("kid_by_image", "fid"),
     "csi_tf.studio.api": (
         "Api.models",
         "Api.face",

@@ -79,7 +79,7 @@ def test_every_file_says_how_it_was_made(tmp_path):
         ("inpaint", ["--mask=file:h.png:0.5,eyes", "--num_samples=1"], ["face-000"]),
         ("traverse", ["--latents=2,0", "--values=-2,2"], ["face-latent_0-1", "face-grid"]),
         ("traverse", ["--mask=eyes", "--values=-1:1:2"], ["face-latent_3-0"]),
-        ("reconstruct", ["--num_samples=2", "--z=mean"], ["face-001"]),
+        ("reconstruct", ["--num_samples=2", "--z=mean", "--latents=1=2"], ["face-001"]),
         ("sample", ["--num_samples=3", "--latents=0=1"], ["sample-002", "sample-grid"]),
     ],
 )
@@ -315,8 +315,9 @@ def test_sampling_and_reconstructing_are_the_calls():
     assert main("--num_samples=3", "--seed=2", "--output=out", mode="sample") == 0
     for i, expected in enumerate(csi_tf.sample_prior(model, 3, seed=2)):
         np.testing.assert_array_equal(pixels(f"out/sample-00{i}.png"), expected)
-    assert main("--input=face.png", "--num_samples=2", "--output=out", mode="reconstruct") == 0
-    for i, expected in enumerate(csi_tf.reconstruct(model, shown(), 2).images[0]):
+    call = ("--input=face.png", "--num_samples=2", "--latents=1=2", "--output=out")
+    assert main(*call, mode="reconstruct") == 0
+    for i, expected in enumerate(csi_tf.reconstruct(model, shown(), 2, latents={1: 2}).images[0]):
         np.testing.assert_array_equal(pixels(f"out/face-00{i}.png"), expected)
 
 

@@ -248,6 +248,10 @@ def test_samples_of_the_prior(model):
     assert (sample_prior(model, 4, seed=4) != made[:4]).any()
     drawn = inpaint(model, pictures(1), "all", 4, z="prior", seed=3)
     np.testing.assert_array_equal(drawn.images[0], made[:4])
+    set_too = inpaint(model, pictures(1), "all", 4, {0: 2.0}, z="prior", seed=3)
+    set_ = sample_prior(model, 4, seed=3, latents={0: 2.0})
+    np.testing.assert_array_equal(set_too.images[0], set_)
+    assert (set_ != made[:4]).any()
 
 
 def test_a_reconstruction_shows_the_encoder_everything_and_keeps_no_pixel(stage_one, model):

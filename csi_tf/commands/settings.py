@@ -24,7 +24,6 @@ _USED_BY = {
     "paste_back": ("inpaint", "traverse"),
     "mask": ("inpaint", "traverse"),
     "mask_convention": ("inpaint", "traverse"),
-    "latents": ("inpaint", "traverse", "sample"),
     "values": ("traverse",),
     "num_samples": ("inpaint", "reconstruct", "sample"),
     "order": ("inpaint", "reconstruct", "sample"),
