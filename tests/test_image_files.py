@@ -156,6 +156,16 @@ def test_an_animation_gives_its_first_frame(tmp_path):
     assert np.array_equal(image_files.read_image(tmp_path / "a.webp"), ramp())
 
 
+def test_of_an_animation_it_is_said_that_one_frame_is_kept(tmp_path):
+    first, second = Image.fromarray(ramp()), Image.fromarray(255 - ramp())
+    for name, form in (("a.png", "PNG"), ("a.webp", "WEBP"), ("a.jpg", "MPO")):
+        first.save(tmp_path / name, form, save_all=True, append_images=[second])
+        first.save(tmp_path / f"still-{name}")
+        lost = ["only the first of its frames is kept"] if form != "MPO" else []
+        assert image_files.losses(tmp_path / name) == lost
+        assert not image_files.losses(tmp_path / f"still-{name}")
+
+
 def png_claiming(width, height):
     """A PNG whose header claims a size, over hardly any data."""
 

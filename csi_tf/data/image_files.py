@@ -48,12 +48,15 @@ def losses(path: str | os.PathLike[str]) -> list[str]:
         # Pillow tells of the bits of colours only in how it will decode them.
         is_deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
         has_other = "icc_profile" in image.info and rgb_profile(path) is None
+        # The second picture in a camera's MPO is no later frame.
+        is_moving = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
         alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     is_clear = alpha is not None and bool(np.asarray(alpha).min() < 255)
     said = {
         "transparency is laid over white": is_clear,
         "16 bits become 8": is_deep,
         "a colour profile of other colours is left out": has_other,
+        "only the first of its frames is kept": is_moving,
     }
     return [text for text, holds in said.items() if holds]
 
