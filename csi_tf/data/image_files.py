@@ -50,8 +50,7 @@ def losses(path: str | os.PathLike[str]) -> list[str]:
         has_other = "icc_profile" in image.info and rgb_profile(path) is None
         # The second picture in a camera's MPO is no later frame.
         is_moving = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
-        alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    is_clear = alpha is not None and bool(np.asarray(alpha).min() < 255)
+        is_clear = _transparent(image).any()
     said = {
         "transparency is laid over white": is_clear,
         "16 bits become 8": is_deep,
@@ -59,6 +58,17 @@ def losses(path: str | os.PathLike[str]) -> list[str]:
         "only the first of its frames is kept": is_moving,
     }
     return [text for text, holds in said.items() if holds]
+
+
+def transparent(path: str | os.PathLike[str]) -> np.ndarray:
+    """(H, W) booleans, True where a picture is transparent, be it in part."""
+    return _transparent(pictures.read(path, FORMATS, ImageFileError))
+
+
+def _transparent(image: Image.Image) -> np.ndarray:
+    if not image.has_transparency_data:
+        return np.zeros((image.height, image.width), bool)
+    return np.asarray(image.convert("RGBA").getchannel("A")) < 255
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
