@@ -47,6 +47,8 @@ def read(
 def upright(image: Image.Image) -> Image.Image:
     """As its EXIF orientation says, if that can be read."""
     try:
-        return ImageOps.exif_transpose(image)
+        turned = ImageOps.exif_transpose(image)
     except Exception:  # as of damaged pictures, and the pixels are sound
-        return image.copy()
+        turned = image.copy()
+    turned.format = image.format  # copies have none, and it says what values may mean
+    return turned

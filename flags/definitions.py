@@ -202,10 +202,11 @@ PICTURE = {
 
 HOLE = {
     "mask": "Where the hole is: a name (mouth, eyes, ...), a law (rectangle, brush, ...), a file,"
-    " or a folder of files called as the pictures are. Random masks are drawn for each picture from"
-    " the seed. A file lies over the whole picture, or over the crop if it has its proportions; of"
-    " other proportions it is stretched. Names are those of training, so a file called mouth is"
-    " ./mouth. Mode traverse can do without, and then draws all.",
+    " a folder of files called as the pictures are, or alpha: where a picture itself is"
+    " transparent, be it in part. Random masks are drawn for each picture from the seed. A file"
+    " lies over the whole picture, or over the crop if it has its proportions; of other"
+    " proportions it is stretched. Names are those of training, so a file called mouth is ./mouth,"
+    " and one called alpha ./alpha. Mode traverse can do without, and then draws all.",
     "mask_convention": "How mask files are read. Most editors and inpainting tools take white as"
     " the hole.",
 }

@@ -185,10 +185,91 @@ def test_the_convention_of_mask_files_and_file_prefix():
     assert (pixels("white/face-000.png") == pixels("black/face-000.png")).all()
 
 
-def understood(mask: str, crop: str, height: int, width: int, notes: list[str]):
+def erased(path: str, hole: np.ndarray) -> np.ndarray:
+    """A picture that is transparent there; its colours."""
+    before = picture("opaque.png", *hole.shape)
+    image = Image.fromarray(before)
+    image.putalpha(Image.fromarray(np.where(hole, 0, 255).astype("uint8")))
+    image.save(path)
+    return before
+
+
+def test_what_is_erased_from_a_picture_is_its_hole(capsys):
+    """As a mask file of the same would have it."""
+    hole = mask_file("hole.png", 70, 100, (30, 51, 33, 60))
+    before = erased("photo.png", hole)
+    call = ("--input=photo.png", "--paste_back", "--num_samples=1")
+    assert main(*call, "--mask=alpha", "--output=out") == 0
+    said = capsys.readouterr().err
+    assert "photo.png: written as 8-bit RGB, so transparency is laid over white" in said
+    after = pixels("out/photo-000.png")
+    assert after.shape == (70, 100, 3)
+    np.testing.assert_array_equal(after[~hole], before[~hole])
+    assert (after != image_files.read_image("photo.png")).any(axis=-1)[hole].mean() > 0.9
+    assert texts("out/photo-000.png")["mask"] == "alpha"
+    assert repeat("out/photo-000.png") == 0
+    assert main(*call, "--mask=hole.png", "--output=file") == 0
+    np.testing.assert_array_equal(pixels("file/photo-000.png"), after)
+    capsys.readouterr()
+    assert main(*call, "--mask=photo.png", "--output=new") == 2
+    assert "or --mask=alpha if its hole is where it is transparent" in complaint(capsys)
+
+
+def test_the_rim_of_what_is_erased_is_hole_too():
+    """Laid over white it would show around the filling."""
+    alpha = np.full((20, 30), 255, np.uint8)
+    alpha[5:15, 8:20] = 254
+    alpha[6:14, 9:19] = 0
+    image = Image.new("RGBA", (30, 20), "red")
+    image.putalpha(Image.fromarray(alpha))
+    image.save("photo.webp", lossless=True, exact=True)
+    _, hole = understood("alpha", "none", 20, 30, [], "photo.webp")
+    np.testing.assert_array_equal(hole, alpha < 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    image.save("turned.png", exif=exif)
+    _, hole = understood("alpha", "none", 30, 20, [], "turned.png")
+    np.testing.assert_array_equal(hole, np.rot90(alpha < 255, -1))
+
+
+def test_what_is_transparent_outside_the_crop_is_told():
+    hole = np.zeros((40, 60), bool)
+    hole[10:20, 5:15] = True
+    erased("photo.png", hole)
+    notes: list[str] = []
+    _, inside = understood("alpha", "center", 40, 60, notes, "photo.png")
+    np.testing.assert_array_equal(inside, hole[:, 10:50])
+    assert [note[:38] for note in notes] == ["50% of the mask's hole lies outside th"]
+
+
+def test_a_picture_that_is_transparent_everywhere_is_drawn_anew():
+    erased("photo.png", np.ones((20, 20), bool))
+    assert main("--input=photo.png", "--mask=alpha", "--num_samples=2", "--output=out") == 0
+    assert (pixels("out/photo-000.png") != pixels("out/photo-001.png")).mean() > 0.9
+
+
+def test_a_picture_without_a_transparent_part_is_named(capsys):
+    hole = np.zeros((20, 20), bool)
+    picture("album/photo.jpg", 20, 20)
+    erased("album/opaque.png", hole)
+    hole[3:9, 4:8] = True
+    erased("album/erased.png", hole)
+    assert main("--input=album", "--mask=alpha", *ONE) == 1
+    said = capsys.readouterr().err
+    for name in ("opaque.png", "photo.jpg"):
+        assert said.count(f"{Path('album', name).absolute()} has no transparent part, which") == 1
+    assert Path("out/erased-000.png").exists()
+    data = "dataset:procedural_faces:test:0"
+    assert main(f"--input={data}", "--mask=alpha", "--output=new") == 2
+    assert f"{data} has no transparent part" in complaint(capsys)
+
+
+def understood(
+    mask: str, crop: str, height: int, width: int, notes: list[str], file: str = "a.png"
+):
     """Context mask and finer hole for a grey picture of this size."""
     command = Command("inpaint", model="m", input="i", mask=mask, crop=crop)
-    source = Source(PurePath("a"), "a.png")
+    source = Source(PurePath("a"), file)
     box = region(command.box, source, height, width)
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
     found = holes.understood(command, SIZE)

@@ -137,7 +137,7 @@ def test_nothing_is_written_that_would_not_be_read(tmp_path, parts, words):
 def test_labels_without_names_are_written_too(tmp_path):
     labels = np.array([[0, 1], [1, 1]], np.uint8)
     data.write_npz(tmp_path / "set.npz", {"train": data.ImageArrays(pictures(2), labels)})
-    read = data.arrays(f"npz:{tmp_path / 'set.npz'}", "train", 8)
+    read = data.arrays(f"npz:{tmp_path / 'set.npz'}", "all", 8)
     assert np.array_equal(read.attributes, labels)
     assert read.attribute_names == ("attribute_0", "attribute_1")
 
@@ -172,6 +172,48 @@ def test_npz_accepts_byte_strings_and_unnamed_attributes(npz):
     train = data.arrays(name, "train", 8)
     assert train.attributes.tolist() == [[0, 1], [1, 0]]
     assert train.attribute_names == ("attribute_0", "attribute_1")
+
+
+@pytest.mark.parametrize("called", ["val", "valid"])
+def test_the_validation_split_of_an_npz_has_several_names(npz, called):
+    images = pictures(4)
+    name = npz(images=images, split=np.array(["train", called, "train", called]))
+    assert data.splits(name) == ("train", "validation", "all")
+    assert data.held_out_split(name) == "validation"
+    assert np.array_equal(data.arrays(name, "validation", 8).images, images[1::2])
+    assert np.array_equal(data.arrays(name, "train", 8).images, images[::2])
+
+
+def test_of_several_names_of_a_split_in_an_npz_the_first_counts(npz):
+    images = pictures(3)
+    name = npz(images=images, split=np.array(["train", "val", "validation"]))
+    assert data.splits(name) == ("train", "val", "validation", "all")
+    for number, split in enumerate(("train", "val", "validation")):
+        assert np.array_equal(data.arrays(name, split, 8).images, images[number : number + 1])
+
+
+def test_an_npz_with_nothing_but_training_images_holds_some_out(npz):
+    images = pictures(40)
+    unnamed = npz(images=images)
+    before = {split: data.arrays(unnamed, split, 8).images for split in data.splits(unnamed)}
+    name = npz(images=images, split=np.array(["train"] * 40))
+    assert data.splits(name) == ("train", "test", "all")
+    assert data.held_out_split(name) == "test"
+    for split, expected in before.items():  # the same as without names
+        assert np.array_equal(data.arrays(name, split, 8).images, expected)
+
+
+def test_what_an_npz_holds_out_is_of_its_training_images(npz):
+    levels = np.arange(60, dtype=np.uint8)
+    images = np.broadcast_to(levels[:, None, None, None], (60, 8, 8, 3))
+    name = npz(images=images, split=np.where(levels % 3 == 0, "spare", "train"))
+    assert data.splits(name) == ("spare", "train", "test", "all")
+    read = {split: data.arrays(name, split, 8).images[:, 0, 0, 0] for split in data.splits(name)}
+    assert [len(part) for part in read.values()] == [20, 32, 8, 60]
+    assert sorted([*read["train"], *read["test"]]) == levels[levels % 3 > 0].tolist()
+    assert (read["spare"] % 3 == 0).all()
+    with pytest.raises(data.DataError, match="its splits are spare, train, test, all"):
+        data.arrays(name, "validation", 8)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,34 @@ def test_sixteen_bit_grey_keeps_its_high_byte(tmp_path):
     assert np.abs(read[..., 0] - deep / 257).max() <= 0.5
 
 
+def test_a_dark_file_of_sixteen_bits_stays_dark(tmp_path):
+    deep = np.full((4, 6), 200, np.uint16)
+    path = save(tmp_path, "dark.png", deep)
+    assert (image_files.read_image(path) == 1).all()
+    with Image.open(path) as image:
+        assert (image_files.to_rgb(image) == 1).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint16])
+def test_numbers_that_may_be_of_eight_bits_or_of_sixteen_are_refused(dtype):
+    """Those of 8 would become black."""
+    grey = np.arange(56, 256, dtype=dtype).reshape(10, 20)
+    image = Image.fromarray(grey)
+    with pytest.raises(DataError, match=f"mode {image.mode} with values up to 255, which") as said:
+        image_files.to_rgb(image)
+    advice = str(said.value).rpartition("give ")[2].rstrip(".")
+    better = eval(advice, {"np": np, "Image": Image, "image": image})
+    assert np.array_equal(image_files.to_rgb(better)[..., 1], grey)
+    assert image_files.to_rgb(Image.fromarray(grey * 257)).max() == 255
+    assert not image_files.to_rgb(Image.fromarray(grey * 0)).any()
+
+
+def test_floats_are_refused():
+    image = Image.fromarray(np.full((4, 6), 0.8, np.float32))
+    with pytest.raises(DataError, match=r"mode F; expected uint8.*scale floats in \[0, 1\] by"):
+        image_files.to_rgb(image)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_lies_over_white(tmp_path, mode):
     rgba = np.dstack([ramp(), np.full((12, 16), 255, np.uint8)])
@@ -126,6 +154,16 @@ def test_an_animation_gives_its_first_frame(tmp_path):
     first, second = Image.fromarray(ramp()), Image.fromarray(255 - ramp())
     first.save(tmp_path / "a.webp", save_all=True, append_images=[second], lossless=True)
     assert np.array_equal(image_files.read_image(tmp_path / "a.webp"), ramp())
+
+
+def test_of_an_animation_it_is_said_that_one_frame_is_kept(tmp_path):
+    first, second = Image.fromarray(ramp()), Image.fromarray(255 - ramp())
+    for name, form in (("a.png", "PNG"), ("a.webp", "WEBP"), ("a.jpg", "MPO")):
+        first.save(tmp_path / name, form, save_all=True, append_images=[second])
+        first.save(tmp_path / f"still-{name}")
+        lost = ["only the first of its frames is kept"] if form != "MPO" else []
+        assert image_files.losses(tmp_path / name) == lost
+        assert not image_files.losses(tmp_path / f"still-{name}")
 
 
 def png_claiming(width, height):

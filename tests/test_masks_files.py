@@ -99,6 +99,15 @@ def test_black_is_hole(name, hole, tmp_path):
     np.testing.assert_array_equal(mask[..., 0] == 0, hole)
 
 
+@pytest.mark.parametrize("convention", masks.CONVENTIONS)
+@pytest.mark.parametrize("colour", [0, 255])
+def test_nothing_painted_is_no_hole(colour, convention, tmp_path):
+    """Editors keep an empty layer as transparent black or as transparent white."""
+    path = tmp_path / "empty.png"
+    rgba(colour, np.zeros((8, 8))).save(path)
+    assert masks.from_file(path, 8, convention).all()
+
+
 def test_other_sizes_are_resized_by_nearest(tmp_path):
     path = tmp_path / "mask.png"
     noise = np.random.default_rng(0).random((8, 8)) < 0.5

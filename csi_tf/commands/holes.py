@@ -1,4 +1,5 @@
-"""Masks as --mask gives them: a name, a law drawn for each picture, a file, or a folder of files.
+"""Masks as --mask gives them: a name, a law drawn for each picture, a file, a folder of files, or
+the transparency of the pictures themselves.
 
 A mask file lies over the whole picture and is cut as the picture is; one with the proportions of
 the crop lies over that. A pixel of the model is hole if any of the file's hole falls into it, so
@@ -16,8 +17,10 @@ from PIL import Image
 from csi_tf import checks, masks, randomness
 from csi_tf.commands.settings import Box, Command
 from csi_tf.commands.sources import Source, cut
+from csi_tf.data import image_files
 from csi_tf.masks.files import hole_of_file
 
+ALPHA = "alpha"  # in place of a mask: what is transparent of a picture is its hole
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _EMPTY = "the mask is empty, so what comes out is what went in"
 
@@ -26,13 +29,14 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Holes:
-    """--mask, understood: one of the three."""
+    """--mask, understood: one of the four."""
 
     command: Command
     size: int
     law: str | None = None  # names, random masks and mixtures
     file: Path | None = None
     folder: Path | None = None
+    is_alpha: bool = False
     last: dict[Path, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -45,6 +49,8 @@ class Holes:
 
     def name(self, source: Source) -> str:
         """What --mask calls a picture's mask from any directory."""
+        if self.is_alpha:
+            return ALPHA
         path = self._file(source)
         return f"file:{path}" if path is not None else str(self.law)
 
@@ -75,7 +81,11 @@ class Holes:
             return None
         if path not in self.last:  # one mask often serves many pictures
             self.last.clear()
-            self.last[path] = hole_of_file(path, self.command.mask_convention)
+            self.last[path] = (
+                _transparent(source)
+                if self.is_alpha
+                else hole_of_file(path, self.command.mask_convention)
+            )
         whole, shown = self.last[path], (region[3], region[2])
         if not _alike(whole.shape, shape) and _alike(whole.shape, shown):
             whole = inside = _stretched(whole, shown)
@@ -91,9 +101,14 @@ class Holes:
         return inside
 
     def _file(self, source: Source) -> Path | None:
+        if self.is_alpha:
+            return Path(source.where)
         path = self.file if self.folder is None else _matching(self.folder, source)
         if path and source.pixels is None and path.resolve() == Path(source.where).resolve():
-            raise ValueError(f"{path} is the picture and its mask; give --mask another file")
+            raise ValueError(
+                f"{path} is the picture and its mask; give --mask another file, or --mask=alpha if"
+                " its hole is where it is transparent"
+            )
         return path
 
 
@@ -101,6 +116,8 @@ def understood(command: Command, size: int) -> Holes | None:
     """None where there is no mask."""
     if not command.mask:
         return None
+    if command.mask == ALPHA:
+        return Holes(command, size, is_alpha=True)
     named = checks.path(command.mask.removeprefix("file:"))
     if command.mask.startswith("file:") and os.path.isfile(named):  # whose name may hold , and :
         return Holes(command, size, file=Path(os.path.abspath(named)))
@@ -117,6 +134,16 @@ def understood(command: Command, size: int) -> Holes | None:
         return Holes(command, size, file=Path(os.path.abspath(parts[0].path)))
     masks.sampler(command.mask, size, 0, command.mask_convention)  # reads the files it names
     return Holes(command, size, law=checks.absolute_masks(command.mask))
+
+
+def _transparent(source: Source) -> np.ndarray:
+    hole = image_files.transparent(source.where) if source.pixels is None else np.zeros(0, bool)
+    if not hole.any():
+        raise ValueError(
+            f"{source.where} has no transparent part, which --mask=alpha would fill; erase one and"
+            " save a PNG or WebP, or give another --mask"
+        )
+    return hole
 
 
 def _matching(folder: Path, source: Source) -> Path:

@@ -15,6 +15,8 @@ Chunk = dict[str, np.ndarray]
 # Examples handled at once: little memory, yet few steps of Python.
 CHUNK = 512
 HELD_OUT_SPLITS = ("train", "test", "all")
+# What folders and files may call a split
+SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from csi_tf.data.base import CHUNK, Chunk, Source, check_split, held_out, held_out_splits
+from csi_tf.data.base import (
+    CHUNK,
+    SPLIT_NAMES,
+    Chunk,
+    Source,
+    check_split,
+    held_out,
+    held_out_splits,
+)
 from csi_tf.data.image_files import existing_folder, images_under, list_images, read_squares
-
-# What the folder of a split may be called
-FOLDERS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 
 
 def splits(folder: str) -> tuple[str, ...]:
@@ -52,7 +57,7 @@ def open_split(folder: str, split: str, size: int, crop: int | None) -> Source:
 def _own_splits(root: Path) -> dict[str, Path]:
     own = {
         split: root / name
-        for split, names in FOLDERS.items()
+        for split, names in SPLIT_NAMES.items()
         for name in reversed(names)  # of several the first
         if os.path.isdir(root / name)
     }

@@ -48,22 +48,46 @@ def losses(path: str | os.PathLike[str]) -> list[str]:
         # Pillow tells of the bits of colours only in how it will decode them.
         is_deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
         has_other = "icc_profile" in image.info and rgb_profile(path) is None
-        alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-    is_clear = alpha is not None and bool(np.asarray(alpha).min() < 255)
+        # The second picture in a camera's MPO is no later frame.
+        is_moving = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+        is_clear = _transparent(image).any()
     said = {
         "transparency is laid over white": is_clear,
         "16 bits become 8": is_deep,
         "a colour profile of other colours is left out": has_other,
+        "only the first of its frames is kept": is_moving,
     }
     return [text for text, holds in said.items() if holds]
 
 
+def transparent(path: str | os.PathLike[str]) -> np.ndarray:
+    """(H, W) booleans, True where a picture is transparent, be it in part."""
+    return _transparent(pictures.read(path, FORMATS, ImageFileError))
+
+
+def _transparent(image: Image.Image) -> np.ndarray:
+    if not image.has_transparency_data:
+        return np.zeros((image.height, image.width), bool)
+    return np.asarray(image.convert("RGBA").getchannel("A")) < 255
+
+
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """uint8 (H, W, 3) from a Pillow image of any mode."""
+    """uint8 (H, W, 3) from a Pillow image of any mode; DataError if its range is in doubt."""
+    if image.mode == "F":
+        raise DataError(
+            "The image is of mode F; expected uint8 in 0..255: with x = np.asarray(image),"
+            f" {_conversion(np.dtype(np.float32))}."
+        )
     if image.mode.startswith("I"):  # Pillow holds 16-bit grey as I;16 or, in older files, as I.
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
             raise ImageFileError("The image has more than 16 bits a pixel; save it with 8 or 16.")
+        if 0 < grey.max() <= 255 and image.format != "PNG":  # where they are of 16
+            raise DataError(
+                f"The image is of mode {image.mode} with values up to {grey.max()}, which 16 bits"
+                " would make black; if they are of 8, give"
+                " Image.fromarray(np.asarray(image).astype(np.uint8))."
+            )
         # 65535 = 255 * 257, so this is rounding to the nearest 8-bit level.
         return np.repeat(((grey + 128) // 257).astype(np.uint8)[..., None], 3, axis=-1)
     if image.has_transparency_data:
@@ -118,11 +142,7 @@ def check_images(images: Any, what: str) -> None:
     """Insist on uint8 (..., H, W, 3)."""
     _check_array(images, what, "(..., height, width, 3)")
     if images.dtype != np.uint8:
-        hint = (
-            "scale floats in [0, 1] by (x * 255).round().astype(np.uint8)"
-            if np.issubdtype(images.dtype, np.floating)
-            else "convert it with .astype(np.uint8) once its values are in 0..255"
-        )
+        hint = _conversion(images.dtype)
         raise DataError(f"{what} got {images.dtype}; expected uint8 in 0..255: {hint}.")
     if images.ndim < 3 or images.shape[-1] != 3:
         raise DataError(
@@ -130,6 +150,13 @@ def check_images(images: Any, what: str) -> None:
             f"{rgb_hint(images.shape)}."
         )
     _check_pixels(images, what)
+
+
+def _conversion(dtype: np.dtype) -> str:
+    """What turns pixels of another type into uint8."""
+    if np.issubdtype(dtype, np.floating):
+        return "scale floats in [0, 1] by (x * 255).round().astype(np.uint8)"
+    return "convert it with .astype(np.uint8) once its values are in 0..255"
 
 
 def rgb_hint(shape: tuple[int, ...]) -> str:

@@ -1,7 +1,9 @@
 """Datasets in one .npz file.
 
     images           uint8 (N, H, W, 3)
-    split            optional, one string for each image; without it some are held out
+    split            optional, one string for each image, such as "train", "validation" ("val" or
+                     "valid" mean that too) and "test"; with neither of the last two, some of
+                     "train" are held out, and without `split` some of all
     attributes       optional, uint8 or bool 0/1 (N, A), with attribute_names: A strings
     factors          optional, floating point (N, F), with factor_names: F strings
 
@@ -19,6 +21,7 @@ import numpy as np
 from csi_tf import checks
 from csi_tf.data.base import (
     CHUNK,
+    SPLIT_NAMES,
     Chunk,
     ImageArrays,
     Source,
@@ -32,10 +35,7 @@ from csi_tf.data.image_files import center_crop, check_images, resize_antialiase
 
 def splits(path: str) -> tuple[str, ...]:
     with _open(path) as file:
-        names = _strings(file, "split", path)
-        if names is None:
-            return held_out_splits(_count(file, path))
-        return (*sorted(set(names)), "all")
+        return _splits(_split_of_each(file, _count(file, path), path))
 
 
 def open_split(path: str, split: str, size: int, crop: int | None) -> Source:
@@ -46,17 +46,20 @@ def open_split(path: str, split: str, size: int, crop: int | None) -> Source:
             raise DataError(f"'images' in {path} is empty; save at least one image.")
         attributes, attribute_names = _read_labels(file, "attribute", len(images), path)
         factors, factor_names = _read_labels(file, "factor", len(images), path)
-        names = _strings(file, "split", path)
-    if names is None:
-        chosen = held_out([str(number) for number in range(len(images))], split, path)
+        names = _split_of_each(file, len(images), path)
+    if len(names) != len(images):
+        raise DataError(
+            f"{path} has {len(images)} images but {len(names)} entries in 'split'; "
+            "save one for each."
+        )
+    if split == "all":
+        chosen = np.arange(len(names))
+    elif split in ("train", "test") and _holds_out(names):
+        train = np.flatnonzero(np.array(names) == "train")
+        chosen = train[held_out([str(number) for number in train.tolist()], split, path)]
     else:
-        if len(names) != len(images):
-            raise DataError(
-                f"{path} has {len(images)} images but {len(names)} entries in 'split'; "
-                "save one for each image."
-            )
-        check_split(split, (*sorted(set(names)), "all"), path)
-        chosen = np.flatnonzero((np.array(names) == split) | (split == "all"))
+        check_split(split, _splits(names), path)
+        chosen = np.flatnonzero(np.array(names) == split)
 
     def chunks() -> Iterator[Chunk]:
         for start in range(0, len(chosen), CHUNK):
@@ -73,7 +76,7 @@ def open_split(path: str, split: str, size: int, crop: int | None) -> Source:
 
 def write(path: str | os.PathLike[str], parts: Mapping[str, ImageArrays]) -> None:
     """Save {split: arrays} as one file that "npz:PATH" reads back, for instance a folder's images
-    once decoded; a path without .npz gets it."""
+    once decoded; a path without .npz gets it. Of a "train" alone, reading holds some out."""
     target = checks.path(path)
     if not isinstance(parts, Mapping) or not parts:
         raise DataError("There is nothing to save; give at least one split, {'train': arrays}.")
@@ -118,6 +121,26 @@ def _check_part(split: str, part: ImageArrays) -> None:
             _check_names(names or _default_names(kind, values), kind, values, where)
         elif len(names):
             raise DataError(f"The {where} names {kind}s but has none; give both or neither.")
+
+
+def _split_of_each(file: np.lib.npyio.NpzFile, count: int, path: str) -> tuple[str, ...]:
+    """By our names; of a file that tells of none, every image may be trained on."""
+    names = _strings(file, "split", path)
+    if names is None:
+        return ("train",) * count
+    called = next((name for name in SPLIT_NAMES["validation"] if name in names), None)
+    return tuple("validation" if name == called else name for name in names)
+
+
+def _holds_out(names: tuple[str, ...]) -> bool:
+    """Whether some of the images to train on have to be the test split."""
+    return "train" in names and not {"validation", "test"} & {*names}
+
+
+def _splits(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not _holds_out(names):
+        return (*sorted({*names}), "all")
+    return (*sorted({*names} - {"train"}), *held_out_splits(names.count("train")))
 
 
 def _names(part: ImageArrays, kind: str) -> tuple[str, ...] | None:

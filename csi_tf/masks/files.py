@@ -46,6 +46,8 @@ def hole_of_image(image: Image.Image, convention: str = "white_is_hole") -> np.n
     """(H,W) booleans, True = hole, by the rules of `from_file`."""
     brightness, alpha = _brightness_alpha(image)
     light = brightness >= 0.5
+    if alpha is not None and not alpha.any():
+        return np.zeros_like(light)
     light_is_hole = convention == "white_is_hole"
     # Half of the greatest alpha present: a half-transparent brush is still a brush.
     visible = np.ones_like(light) if alpha is None else alpha >= alpha.max() / 2
@@ -84,7 +86,8 @@ def from_file(
     wanted shape around its centre, then resized by NEAREST, so a mask drawn over a photograph
     stays in place.
 
-    An alpha channel counts only if it varies. Then
+    Where alpha is 0 everywhere nothing is painted, so there is no hole. Otherwise an alpha channel
+    counts only if it varies. Then
     - paint of one tone on an empty layer keeps its meaning, and transparent means the other one;
     - with both black and white paint, transparent is context;
     - in anything else (a photograph partly erased), transparent is hole and the rest context.
