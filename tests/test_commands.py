@@ -28,7 +28,7 @@ from commanding import (
 import csi_tf
 import run
 from csi_tf import files, masks
-from csi_tf.commands import output, traversal
+from csi_tf.commands import completions, output, traversal
 from csi_tf.latents import Latent
 
 
@@ -46,6 +46,18 @@ def test_the_files_are_what_the_call_gives(tmp_path):
         np.testing.assert_array_equal(np.float32(line["latents"]), made.latents[0, i])
     for name in ("grid", "uncertainty"):
         assert pixels(f"out/face-{name}.png").std() > 0
+
+
+def test_completions_that_look_the_same_are_explained_once(capsys, monkeypatch):
+    given = ("--input=face.png,face.png", "--mask=eyes", "--num_samples=2", "--output=out")
+    assert main(*given) == 0
+    assert "completions differ by" not in capsys.readouterr().err
+    monkeypatch.setattr(completions, "ALIKE", 256)
+    for z, first in (("mean", "("), ("posterior", "(--z=whole varies what the hole hides")):
+        assert main(*given, f"--z={z}", "--overwrite") == 0
+        (said,) = [line for line in capsys.readouterr().err.splitlines() if "differ by" in line]
+        assert f"leaves little open {first}" in said
+        assert said.endswith("--truncation=none lets colours vary)")
 
 
 def test_every_file_says_how_it_was_made(tmp_path):

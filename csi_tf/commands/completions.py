@@ -13,6 +13,8 @@ from csi_tf.commands.output import Record, plain
 from csi_tf.commands.sheets import Tile
 
 ACROSS, MOST_SHOWN = 10, 100  # on a grid
+# Levels of 255: completions that differ by less than a hundredth of the scale look the same.
+ALIKE = 3.0
 
 
 class Completions:
@@ -27,6 +29,7 @@ class Completions:
         if len(self.numbers) > MOST_SHOWN - 2:
             job.note(f"note: grids show the first {MOST_SHOWN - 2} of {len(self.numbers)}")
         self.rows_of_each = len(self.numbers) * self._model.size
+        self._alike_told = False
 
     def planned(self, picture: Picture) -> list[str]:
         names = [self._name(number) for number in self.numbers]
@@ -59,8 +62,29 @@ class Completions:
             assert picture.context_mask is not None
             heat = sheets.uncertainty(picture.image, picture.context_mask, whole.images)
             yield Made(picture, "uncertainty", heat, set_)
+            self._explain(picture, whole.images)
         lines = [{"file": self._name(each["sample"]), **each} for each in self._results(whole)]
         yield Made(picture, "grid", self._grid(picture, whole), set_, lines=lines)
+
+    def _explain(self, picture: Picture, completions: np.ndarray) -> None:
+        """Once in a command, why completions look the same, and what to do."""
+        assert picture.context_mask is not None
+        hole = picture.context_mask[..., 0] == 0
+        spread = completions[:, hole].std(axis=0).mean() if hole.any() else np.inf
+        if self._alike_told or spread >= ALIKE:
+            return
+        self._alike_told = True
+        remedies = []
+        if self._command.z in (None, "posterior") and self._model.decoder is not None:
+            fitted = "" if self._model.draw_whole else ", after --mode=whole for this model"
+            remedies.append(f"--z=whole varies what the hole hides altogether{fitted}")
+        if self._command.truncation is not None:
+            remedies.append("--truncation=none lets colours vary")
+        self._job.note(
+            f"{picture.source.where}: completions differ by {spread:.1f} of 255 levels, as what"
+            " surrounds the hole leaves little open"
+            + (f" ({'; '.join(remedies)})" if remedies else "")
+        )
 
     def _grid(self, picture: Picture, whole: Drawn) -> np.ndarray:
         tiles = []
