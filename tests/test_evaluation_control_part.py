@@ -42,6 +42,7 @@ def labelled(part):
 
 DATA = {"factors": (arrays(0, 2000), arrays(3000, 300), arrays(4000, COUNT))}
 DATA["attributes"] = tuple(map(labelled, DATA["factors"]))
+DATA["unknown"] = tuple(ImageArrays(part.images) for part in DATA["factors"])
 # Whose face a picture is, so that it can be drawn with three of its factors set anew.
 KNOWN = {
     image.tobytes(): factors
@@ -354,12 +355,23 @@ def test_attributes_do_where_factors_are_unknown():
     assert not {"Smiling", "No_Beard"} & everywhere
 
 
+def test_where_nothing_is_known_latents_are_ranked_by_the_pixels_they_move(tmp_path):
+    """The fourth holds nothing of the data."""
+    subject, report = measured(perfect, "unknown", masks="mouth,eyes,rectangle")
+    assert not report.measures
+    latents.write(tmp_path / "latents.json", subject.entries)
+    found = latents.read(tmp_path / "latents.json", 4)
+    assert [each.rank for each in found] == [1, 2, 3, 4]
+    assert found[-1].name == "dead 3"
+    assert found[-1].mask is None
+    table = report.about["latents"]
+    assert [each["name"] for each in table] == [each.name for each in found]
+    levels = [each["levels"] for each in table[:3]]
+    assert levels == sorted(levels, reverse=True)
+    assert {each.mask for each in found[:3]} == {"mouth"}, "where all three are seen"
+
+
 def test_without_anything_to_read():
-    blank = [ImageArrays(part.images) for part in DATA["factors"]]
-    with pytest.raises(
-        ValueError, match=r"^control is read .* neither factors nor attributes: leave"
-    ):
-        control.measure(subject_of(blank), Report())
     one, two, three = DATA["attributes"]
     wrong = ImageArrays(one.images, one.attributes[::-1], one.attribute_names)
     with pytest.raises(

@@ -229,12 +229,8 @@ def labels(arrays: ImageArrays) -> tuple[np.ndarray, tuple[str, ...]]:
     """Factors, or where they are unknown attributes, (N, F) and their names."""
     if arrays.factors is not None:
         return arrays.factors, arrays.factor_names
-    if arrays.attributes is not None:
-        return arrays.attributes, arrays.attribute_names
-    raise ValueError(
-        "control is read from pictures by what is known of others, and the data set has neither"
-        " factors nor attributes: leave control out of --parts, or take a --dataset that has them"
-    )
+    assert arrays.attributes is not None
+    return arrays.attributes, arrays.attribute_names
 
 
 def joined(

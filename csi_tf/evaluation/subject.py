@@ -146,11 +146,6 @@ def parts(settings: Evaluation, subject: Subject) -> tuple[str, ...]:
     if not subject.has_latents:
         why = "needs latents, and this model was trained with --nolatents"
         lacking |= dict.fromkeys(("latents", "reconstruction", "control", "wide_z"), why)
-    elif subject.test.factors is None and subject.test.attributes is None:
-        lacking["control"] = (
-            f"is read from pictures by what is known of others, and {subject.dataset} has neither"
-            " factors nor attributes: take a --dataset that has them"
-        )
     for name in settings.chosen or ():
         if name in lacking:
             raise PartRefused(name, f"part {name} {lacking[name]}")

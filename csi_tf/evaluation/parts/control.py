@@ -3,6 +3,9 @@
 Under each box a reader of factors or attributes looks at the completed hole. Laws of random holes
 have no place of their own to read from. What the latents hold nothing of they are not said to
 steer, whatever a reader sees: it is linear, and may take a darker skin for a longer nose.
+
+Where neither factors nor attributes are known there is nothing to read, and nothing is measured:
+the axes are ranked by how far they change pixels.
 """
 
 from dataclasses import replace
@@ -12,7 +15,7 @@ import numpy as np
 
 from csi_tf import latents, logs, masks
 from csi_tf.data import procedural_faces
-from csi_tf.evaluation import control, steering
+from csi_tf.evaluation import control, ranking, steering
 from csi_tf.evaluation.control import Control
 from csi_tf.evaluation.regressors import Illegible, Reader
 from csi_tf.evaluation.report import Report
@@ -29,6 +32,10 @@ FEW = 3  # of fewer latents, how many act in one direction only says nothing
 
 def measure(subject: Subject, report: Report) -> None:
     settings = subject.settings
+    if subject.test.factors is None and subject.test.attributes is None:
+        logs.say("nothing is known of the pictures: latents are ranked by how far they move pixels")
+        ranking.measure(subject, report, _boxes(subject) or LARGE)
+        return
     pictures = min(settings.control_images, len(subject.validation.images))
     control.check_enough(pictures, settings.control_values)
     readers = _readers(subject)
@@ -62,7 +69,6 @@ def _boxes(subject: Subject) -> list[str]:
 
 def _readers(subject: Subject) -> dict[str, Reader]:
     """Of the boxes where something can be read, those of Figure 7 among them."""
-    steering.labels(subject.train)  # raises where there are none
     holes = list(dict.fromkeys([*_boxes(subject), *LARGE]))
     readers, problems = {}, []
     with logs.progress(len(holes), description="Readers", unit="holes") as bar:
