@@ -7,6 +7,7 @@ train      one stage in one directory, from scratch or from where it was stopped
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from csi_tf.data.pipeline import Batches
 from csi_tf.errors import RunFailed
 from csi_tf.loading import MODEL_FILE
 from csi_tf.loop import Loop, signals
+
+# This much more bits/dim than at its best on held-out pictures: noise of validation is less.
+OVERFITTED = 0.01
 
 
 def run(config: Config, directory: Path) -> None:
@@ -163,9 +167,12 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
         )
         loop.run(start, info)
     if chief:
-        info = loop.info(total) | {"validation": _last_validation(directory)}
+        validations = _validations(directory)
+        info = loop.info(total) | {"validation": validations[-1] if validations else {}}
         checkpoints.write(finished, learner.weights(), info)
         logs.say(f"{stage}: model in {finished}")
+        if said := _past_best(validations):
+            logs.say(f"{stage}: {said}")
     learner.meet()  # the first worker may still be writing it
     workers.await_file(finished)
     return finished
@@ -286,6 +293,19 @@ def _check_data(info: dict[str, Any], count: int, directory: Path) -> None:
         )
 
 
-def _last_validation(directory: Path) -> dict[str, Any]:
-    lines = [line for line in logs.read_metrics(directory) if "validation/bits_per_dim" in line]
-    return lines[-1] if lines else {}
+def _validations(directory: Path) -> list[dict[str, Any]]:
+    lines = logs.read_metrics(directory)
+    return [line for line in lines if "validation/bits_per_dim" in line]
+
+
+def _past_best(validations: Sequence[dict[str, Any]]) -> str:
+    """What to do about a model that was better on held-out pictures before it ended."""
+    bits = [line["validation/bits_per_dim"] for line in validations]
+    if not bits or bits[-1] < (1 + OVERFITTED) * min(bits):
+        return ""
+    best = validations[bits.index(min(bits))]["step"]
+    return (
+        f"held-out pictures had {min(bits):.3f} bits/dim at step {best:,} and have {bits[-1]:.3f}"
+        " now: it may know its training pictures by heart. In another --run_dir,"
+        f" --train_steps={best} ends there; --horizontal_flip and --dropout help, and more pictures"
+    )

@@ -134,6 +134,17 @@ def test_adam_is_the_one_of_the_books():
     assert np.abs(expected).max() > 0.1
 
 
+def test_a_model_that_was_better_before_is_told():
+    def validations(*bits):
+        return [{"step": 10 * i, "validation/bits_per_dim": b} for i, b in enumerate(bits, 1)]
+
+    for fine in ((), (3.0,), (3.2, 3.0, 3.01)):
+        assert not training._past_best(validations(*fine))
+    said = training._past_best(validations(3.2, 3.0, 3.1))
+    assert "3.000 bits/dim at step 20 and have 3.100 now" in said
+    assert "--train_steps=20 ends there" in said
+
+
 def test_training_learns(tmp_path):
     config = tiny.config(optimiser={"train_steps": 60}, loop={"validate_every": 20})
     training.run(config, tmp_path)
