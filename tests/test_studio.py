@@ -155,6 +155,20 @@ def test_the_desk_that_was_left_longest_ago_gives_way(desks):
         desks.check("b", 1)
 
 
+def test_a_closed_page_gives_way_before_an_open_one(desks, tmp_path):
+    actions, person = Actions(Engine([]), tmp_path, 0), SimpleNamespace(session_hash="b")
+    actions.desks = desks
+    asked = desks.begin("b")
+    actions.left(person)
+    with pytest.raises(Superseded):
+        desks.check("b", asked.turn)
+    for number in range(desk_module.PEOPLE - 1):
+        desks.open(str(number), desks.get("a"))
+    assert "a" in desks
+    assert "b" not in desks
+    actions.left(person)
+
+
 @pytest.fixture
 def engine(tmp_path):
     export(tmp_path / loading.MODEL_FILE, stage="stage2")

@@ -240,7 +240,7 @@ class Actions:
         return "Stopped; what is shown is what was drawn before."
 
     def left(self, request: gr.Request) -> None:
-        self.stop(request)
+        self.desks.leave(_person(request))
         shutil.rmtree(self._folder(request), ignore_errors=True)
 
     def fill(

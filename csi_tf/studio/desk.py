@@ -2,6 +2,7 @@
 
 import shlex
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -43,7 +44,7 @@ class Desks:
     """
 
     def __init__(self) -> None:
-        self._desks: dict[str, Desk] = {}
+        self._desks: OrderedDict[str, Desk] = OrderedDict()  # the one used last stands last
         self._lock = threading.Lock()
 
     def __contains__(self, person: str) -> bool:
@@ -62,7 +63,7 @@ class Desks:
             turn, strokes = before.turn, before.strokes
             desk = self._put(person, replace(desk, turn=turn + 1, begun=turn, strokes=strokes))
             if len(self._desks) > PEOPLE:
-                del self._desks[next(iter(self._desks))]
+                self._desks.popitem(last=False)
             return desk
 
     def change(self, person: str, change: Callable[[Desk], Desk], turn: int | None = None) -> Desk:
@@ -114,13 +115,21 @@ class Desks:
         if person in self:
             self.take(person)
 
+    def leave(self, person: str) -> None:
+        """The page is closed. Its desk is kept, as only the connection may have broken, but is the
+        first to give way."""
+        self.stop(person)
+        with self._lock:
+            if person in self:
+                self._desks.move_to_end(person, last=False)
+
     def stop_all(self) -> None:
         for person in list(self._desks):
             self.stop(person)
 
     def _put(self, person: str, desk: Desk) -> Desk:
-        self._desks.pop(person, None)  # the last one is the one that was used last
         self._desks[person] = desk
+        self._desks.move_to_end(person)
         return desk
 
 
