@@ -16,6 +16,7 @@ from test_loading import export
 
 import run
 from csi_tf import checkpoints, loading, masks, session
+from csi_tf import latents as latent_space
 from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio import desk as desk_module
@@ -344,6 +345,21 @@ def test_sessions_of_another_studio_are_refused(engine):
         engine.checked(session.parse(asked.to_dict() | {"latents": {"smile": 1}}))
     with pytest.raises(ValueError, match="pixels on a side"):
         engine.checked(Session(name, FACE, masks.named("mouth", 32)))
+
+
+def test_a_latent_that_a_file_sets_by_its_name_is_its_slider_s(engine, tmp_path):
+    (name,) = engine.names
+    known = (
+        latent_space.Latent("smile", latent_space.axis(2, 4), (-2, 2), 1, dimension=2),
+        latent_space.Latent("older", np.array([0.6, 0, 0, 0.8]), (-2, 2), 2),
+    )
+    latent_space.write(tmp_path / latent_space.FILE, known)
+    asked = replace(engine.face(name, 1), latents={"smile": 2.0, "older": 1.0, 0: -1.0})
+    kept = engine.checked(asked)
+    assert kept.latents == {2: 2.0, "older": 1.0, 0: -1.0}
+    np.testing.assert_array_equal(engine.complete(kept).images, engine.complete(asked).images)
+    with pytest.raises(ValueError, match="move the same thing"):
+        engine.checked(replace(asked, latents={"smile": 2.0, 2: 1.0}))
 
 
 def test_a_model_is_the_same_however_it_is_spelt(tmp_path, monkeypatch):

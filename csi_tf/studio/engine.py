@@ -18,6 +18,7 @@ from csi_tf.inpaint import Completions, inpaint, sample_prior
 from csi_tf.latents import Latent
 from csi_tf.model import CSIModel
 from csi_tf.session import Session
+from csi_tf.studio.desk import key
 
 HELD_OUT = 2000  # procedural faces to choose from
 SAMPLES = 4  # completions, to begin with
@@ -93,7 +94,9 @@ class Engine:
             )
         latents.settings(model, session.latents)
         arguments.check_z(session.z, model)
-        return replace(session, model=opened.place, sha256=opened.sha256)
+        # As sliders call them: what is called otherwise would be set beside its slider.
+        by_key = {key(latents.find(model, each)): v for each, v in session.latents.items()}
+        return replace(session, model=opened.place, latents=by_key, sha256=opened.sha256)
 
     def inferred(self, session: Session) -> list[float]:
         """Where each slider stands by what is observed: the mean of the posterior along it."""
