@@ -50,6 +50,7 @@ class Engine:
     def open(self, name: str) -> Opened:
         """Of the models that the studio was started with, however it is spelt; no other file is
         read."""
+        name = str(name)  # programs send anything
         given = self._given.get(name) or self._given.get(_resolved(name))
         if given is None:
             raise ValueError(
@@ -64,7 +65,7 @@ class Engine:
     def face(self, name: str, number: int, progress: Progress | None = None) -> Session:
         """A held-out one, or one from the prior where none is known that the model could fill."""
         opened = self.open(name)
-        number %= HELD_OUT
+        number = checks.whole_number(number, "number", 0) % HELD_OUT
         if not opened.procedural:
             return self.drawn(name, number, progress)
         face = _face(number, opened.model.size)
