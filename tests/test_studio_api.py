@@ -129,6 +129,14 @@ def test_ten_at_once_each_get_their_own(address):
             only_the_hole_differs(session.parse(session_), np.asarray(image))
 
 
+def test_no_click_is_dropped_while_another_is_on_its_way(address):
+    with urlopen(f"{address}config") as answer:
+        functions = json.load(answer)["dependencies"]
+    clicks = [each for each in functions if each["targets"] and each["targets"][0][1] != "unload"]
+    assert len(clicks) > 20
+    assert all(each["trigger_mode"] != "once" for each in clicks)
+
+
 def test_a_forged_upload_reads_nothing(address):
     """Each function of the page that takes a file, told of one that was never uploaded."""
     with urlopen(f"{address}config") as answer:

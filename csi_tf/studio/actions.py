@@ -17,14 +17,13 @@ import numpy as np
 from csi_tf import files, masks
 from csi_tf import session as sessions
 from csi_tf.errors import RunFailed
-from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio.desk import Desk, Desks, Result, Superseded, command, key, label, spread
 from csi_tf.studio.engine import Engine
 
 Change = Callable[[Desk], Desk]
 SWEPT = 7  # values
-_RESULTS = 10  # what a filling changes, besides the sliders
+_RESULTS = 12  # what a filling changes, besides the sliders
 _PROGRESS = gr.Progress()  # Gradio finds it by being a default
 
 
@@ -70,20 +69,29 @@ class Actions:
     # Pictures and holes
 
     def first(self, name: str, request: gr.Request) -> Any:
-        desk = self.desks.open(_person(request), Desk(self.engine.face(name, 0)))
-        return self._opened(desk)
+        """Of the model that is chosen."""
+        desk = self._held_out(Desk(self.engine.blank(name)), 0)
+        return self._opened(self.desks.open(_person(request), desk))
 
-    def another(self, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
-        desk = self._change(request, lambda desk: replace(desk, number=desk.number + 1))
-        report = self._report(desk, request, progress)
-        face = self.engine.face(desk.session.model, desk.number, report)
-        return self._face(desk, face, request)
+    def another(self, request: gr.Request) -> Any:
+        desk = self._change(request, lambda desk: self._held_out(desk, desk.number + 1))
+        return self._picture(desk)
 
-    def drawn(self, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
+    def _held_out(self, desk: Desk, number: int) -> Desk:
+        """With that face or, if it is yet to be drawn, with what draws it."""
+        desk, model = replace(desk.anew(), number=number), desk.session.model
+        if self.engine.open(model).procedural:
+            return desk.with_picture(self.engine.face(model, number))
+        return replace(desk, face=functools.partial(self.engine.face, model, number))
+
+    def new(self, request: gr.Request) -> None:
         seed = int(np.random.default_rng().integers(2**31))
-        desk = self.desks.take(_person(request))
-        report = self._report(desk, request, progress)
-        return self._face(desk, self.engine.drawn(desk.session.model, seed, report), request)
+
+        def ask(desk: Desk) -> Desk:
+            face = functools.partial(self.engine.drawn, desk.session.model, seed)
+            return replace(desk.anew(), face=face)
+
+        self._change(request, ask)
 
     def used(
         self, path: str | None, part: float, across: float, down: float, request: gr.Request
@@ -99,7 +107,12 @@ class Actions:
             f" {left}, {top}, resized to {size}x{size}"
         )
         image = canvas.cropped(pixels, size, part, across, down)
-        return self._face(desk, replace(desk.session, image=image, said=said), request)
+        photo = replace(desk.session, image=image, said=said)
+        return self._picture(
+            self.desks.change(
+                _person(request), lambda desk: desk.anew().with_picture(photo), desk.turn
+            )
+        )
 
     def loaded(self, path: str, request: gr.Request) -> Any:
         saved = sessions.read(path)
@@ -112,21 +125,8 @@ class Actions:
                 duration=None,  # until it is read
             )
         return self._opened(
-            self._change(request, lambda desk: replace(desk, session=session, moved=0))
+            self._change(request, lambda desk: replace(desk, session=session, moved=0, face=None))
         )
-
-    def _face(self, begun: Desk, other: Session, request: gr.Request) -> Any:
-        """Another face under the same hole; its latents are its own. Superseded if the desk is no
-        longer as it was when this was begun."""
-        desk = self.desks.change(
-            _person(request),
-            lambda desk: replace(
-                desk.with_session(image=other.image, said=other.said, latents={}), moved=0
-            ),
-            begun.turn,
-        )
-        *shown, _, _, _, _ = self._opened(desk)
-        return *shown, gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
     def _opened(self, desk: Desk) -> Any:
         session = desk.session
@@ -135,13 +135,16 @@ class Actions:
         fitted = opened.model.draw_whole is not None
         return (
             opened.name,
-            _canvas(desk),
-            f"{opened.said} Shown: {_plain(session.said)}.",
+            *self._picture(desk),
             session.seed,
             session.num_samples,
             truncation,
             gr.update(value=session.z == "whole", visible=fitted),
         )
+
+    def _picture(self, desk: Desk) -> Any:
+        said = self.engine.open(desk.session.model).said
+        return _canvas(desk), f"{said} Shown: {_plain(desk.session.said)}."
 
     def painted(self, editor: Any, request: gr.Request) -> Any:
         return "The hole has changed." if self._told(editor, request) else gr.skip()
@@ -253,9 +256,12 @@ class Actions:
         request: gr.Request,
         progress: gr.Progress = _PROGRESS,
     ) -> Any:
-        started = time.monotonic()
+        started, person = time.monotonic(), _person(request)
         try:
-            desk = self.desks.begin(_person(request))
+            desk = asked = self.desks.begin(person)
+            report = self._report(asked, request, progress)
+            if asked.face is not None:
+                desk = asked.with_picture(asked.face(report))
             session = replace(
                 desk.session,
                 seed=int(seed or 0),
@@ -263,17 +269,18 @@ class Actions:
                 truncation=None if truncation >= sessions.UNLIMITED else truncation,
                 z="whole" if whole else "posterior",
             )
-            report = self._report(desk, request, progress)
             made = self.engine.complete(session, report)
             drawings = 1 + (result.drawings if result else 0)
             done = Result(session, made, self.engine.inferred(session), drawings)
             report(1, 1)  # nobody may want it any more
             shown = self._shown(done, time.monotonic() - started, request)
             # Last of all: what fails before has put no slider anywhere.
-            before = self.desks.place(_person(request), desk.turn, self._stand(done))
+            before = self.desks.place(person, desk, self._stand(done))
         except Superseded:
             return (gr.skip(),) * (_RESULTS + self.most)
-        return *shown, *(self._slider(number, done, before) for number in range(self.most))
+        picture = (gr.skip(), gr.skip()) if desk is asked else self._picture(desk)
+        sliders = (self._slider(number, done, before) for number in range(self.most))
+        return *picture, *shown, *sliders
 
     def _shown(self, result: Result, seconds: float, request: gr.Request) -> Any:
         session, hole = result.session, int((result.session.context_mask == 0).sum())

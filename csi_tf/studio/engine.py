@@ -62,6 +62,12 @@ class Engine:
                 self._opened[given] = _open(given)
             return self._opened[given]
 
+    def blank(self, name: str) -> Session:
+        """To begin with, where a face is yet to be drawn."""
+        opened = self.open(name)
+        size = opened.model.size
+        return self._begun(opened, np.full((size, size, 3), 127, np.uint8), "nothing yet")
+
     def face(self, name: str, number: int, progress: Progress | None = None) -> Session:
         """A held-out one, or one from the prior where none is known that the model could fill."""
         opened = self.open(name)
