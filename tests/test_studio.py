@@ -221,6 +221,43 @@ def test_a_slider_reaches_as_far_as_its_latent_is_of_use_and_stands(engine, tmp_
         assert slider.value == latents.get(0, inferred)
 
 
+def test_sliders_are_those_of_the_model_that_is_open(tmp_path):
+    """As soon as it is, and before anything is inferred."""
+    other = tiny.config("train", model={"latent_dim": 2})
+    for name, config in (("many", None), ("few", other)):
+        (tmp_path / name).mkdir()
+        export(tmp_path / name / loading.MODEL_FILE, config)
+    smile = latent_space.Latent("smile", latent_space.axis(1, 2), (-1.0, 2.0), 1, dimension=1)
+    latent_space.write(tmp_path / "few" / latent_space.FILE, [smile])
+    many, few = (str(tmp_path / name) for name in ("many", "few"))
+    engine, person = Engine([many, few]), SimpleNamespace(session_hash="a")
+    actions = Actions(engine, tmp_path, 4)
+    actions.first(many, person)
+    actions.moved(3, 1.0, person)
+    session_ = replace(engine.face(few, 0), latents={"smile": 2.5}, names={0: "nose"})
+    (tmp_path / "s.json").write_text(session_.to_json())
+    for open_few, reaches, second in (
+        (lambda: actions.first(few, person), 2, "latent 0"),
+        (lambda: actions.loaded(str(tmp_path / "s.json"), person), 2.5, "nose"),
+    ):
+        *_, which, first, next_, third, _ = open_few()
+        assert (first.label, first.minimum, first.maximum) == ("smile", -1, reaches)
+        assert "value" not in first.constructor_args
+        assert next_.label == second
+        assert not third.visible
+        assert which.choices == [("smile", 0), (second, 1)]
+        turn = actions.desks.get("a").turn
+        for late in (
+            lambda: actions.moved(3, 1.0, person),
+            lambda: actions.returned(3, person),
+            lambda: actions.renamed(3, "grin", person),
+        ):
+            with pytest.raises(ValueError, match="has no such slider"):
+                late()
+        actions.desks.check("a", turn)
+        actions.first(many, person)
+
+
 def test_a_click_that_fails_stops_no_drawing(engine, tmp_path):
     actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
     (name,) = engine.names

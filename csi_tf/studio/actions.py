@@ -17,6 +17,7 @@ import numpy as np
 from csi_tf import files, masks
 from csi_tf import session as sessions
 from csi_tf.errors import RunFailed
+from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio.desk import Desk, Desks, Result, Superseded, command, key, label, spread
 from csi_tf.studio.engine import Engine
@@ -140,6 +141,8 @@ class Actions:
             session.num_samples,
             truncation,
             gr.update(value=session.z == "whole", visible=fitted),
+            gr.Dropdown(choices=self._labels(session), value=None),
+            *(self._unplaced(number, session, info="") for number in range(self.most)),
         )
 
     def _picture(self, desk: Desk) -> Any:
@@ -172,19 +175,16 @@ class Actions:
     # Latents
 
     def moved(self, number: int, value: float, request: gr.Request) -> None:
-        wanted = self._key(number, request)
-
         def move(desk: Desk) -> Desk:
-            latents = {**desk.session.latents, wanted: value}
+            latents = {**desk.session.latents, self._key(number, desk): value}
             stand = {**desk.stand, number: round(value, 2)}
             return replace(desk.with_session(latents=latents), moved=number, stand=stand)
 
         self._change(request, move)
 
     def returned(self, number: int, request: gr.Request) -> None:
-        wanted = self._key(number, request)
-
         def put_back(desk: Desk) -> Desk:
+            wanted = self._key(number, desk)
             latents = {each: v for each, v in desk.session.latents.items() if each != wanted}
             return desk.with_session(latents=latents)
 
@@ -196,12 +196,22 @@ class Actions:
     def renamed(self, number: int | None, name: str, request: gr.Request) -> None:
         if number is None or not name.strip():
             raise gr.Error("Choose a latent and give it a name.")
-        named = {self._key(number, request): name.strip()}
-        self._change(request, lambda desk: desk.with_session(names={**desk.session.names, **named}))
+        self._change(
+            request,
+            lambda desk: desk.with_session(
+                names={**desk.session.names, self._key(number, desk): name.strip()}
+            ),
+        )
 
-    def _key(self, number: int, request: gr.Request) -> int | str:
-        model = self.desks.get(_person(request)).session.model
-        return key(self.engine.open(model).sliders[number])
+    def _key(self, number: int, desk: Desk) -> int | str:
+        opened = self.engine.open(desk.session.model)
+        if number not in range(len(opened.sliders)):
+            raise ValueError(f"{opened.name}, which is open by now, has no such slider.")
+        return key(opened.sliders[number])
+
+    def _labels(self, session: Session) -> list[tuple[str, int]]:
+        sliders = self.engine.open(session.model).sliders
+        return [(label(latent, session), number) for number, latent in enumerate(sliders)]
 
     def _stand(self, result: Result) -> dict[int, float]:
         """Where each slider stands."""
@@ -213,21 +223,29 @@ class Actions:
 
     def _slider(self, number: int, result: Result, before: Mapping[int, float]) -> gr.Slider:
         """One that stood there before is not put there: it may be in somebody's hand by now."""
-        sliders = self.engine.open(result.session.model).sliders
+        session, stands = result.session, self._stand(result).get(number)
+        if stands is None:
+            return self._unplaced(number, session)
+        latent, inferred = self.engine.open(session.model).sliders[number], result.inferred[number]
+        by_whom = "; set by you" if key(latent) in session.latents else ""
+        info = f"inferred {inferred:.2f}{by_whom}"
+        place: dict[str, Any] = {} if before.get(number) == stands else {"value": stands}
+        return self._unplaced(number, session, inferred, info=info, **place)
+
+    def _unplaced(self, number: int, session: Session, *inferred: float, **more: Any) -> gr.Slider:
+        """As far as its latent is of use, set or inferred; hidden where the model has none."""
+        sliders = self.engine.open(session.model).sliders
         if number >= len(sliders):
             return gr.Slider(visible=False)
-        latent, inferred = sliders[number], result.inferred[number]
-        stands = self._stand(result)[number]
-        reached = (*latent.interval, inferred, stands)
-        by_whom = "; set by you" if key(latent) in result.session.latents else ""
-        place: dict[str, Any] = {} if before.get(number) == stands else {"value": stands}
+        latent = sliders[number]
+        wanted = session.latents.get(key(latent), latent.interval[0])
+        ends = (*latent.interval, wanted, *inferred)
         return gr.Slider(
             visible=True,
-            label=label(latent, result.session),
-            minimum=round(min(reached), 2),
-            maximum=round(max(reached), 2),
-            info=f"inferred {inferred:.2f}{by_whom}",
-            **place,
+            label=label(latent, session),
+            minimum=round(min(ends), 2),
+            maximum=round(max(ends), 2),
+            **more,
         )
 
     # Filling
@@ -284,10 +302,6 @@ class Actions:
 
     def _shown(self, result: Result, seconds: float, request: gr.Request) -> Any:
         session, hole = result.session, int((result.session.context_mask == 0).sum())
-        names = [
-            (label(latent, session), i)
-            for i, latent in enumerate(self.engine.open(session.model).sliders)
-        ]
         return (
             result,
             f"Drawing {result.drawings}: {session.num_samples} x {hole} pixels in {seconds:.1f} s",
@@ -296,7 +310,7 @@ class Actions:
             result.gallery,
             self._file("session.json", session.to_json().encode(), request),
             command(),
-            gr.Dropdown(choices=names),
+            gr.Dropdown(choices=self._labels(session)),
         )
 
     def _chosen(self, result: Result, request: gr.Request) -> Any:

@@ -217,7 +217,7 @@ class Page:
         drawing = DRAWING | every
         numbers = [self.seed, self.samples, self.truncation, self.whole]
         picture = [self.editor, self.note]
-        on_desk = [self.model, *picture, *numbers]
+        on_desk = [self.model, *picture, *numbers, self.which, *self.sliders]
         results = [
             *picture, self.result, self.status, self.large, self.both, self.png, self.spread,
             self.gallery, self.save, self.command, self.which, *self.sliders,
