@@ -16,6 +16,8 @@ from test_loading import export
 
 import run
 from csi_tf import checkpoints, loading, masks, session
+from csi_tf import latents as latent_space
+from csi_tf.inpaint import sample_prior
 from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio import desk as desk_module
@@ -73,8 +75,10 @@ def test_photos_that_are_too_large_or_none_are_refused(tmp_path, monkeypatch):
     Image.fromarray(FACE).save(tmp_path / "face.png")
     np.testing.assert_array_equal(canvas.photo(str(tmp_path / "face.png")), FACE)
     monkeypatch.setattr(canvas, "MOST_PIXELS", 1000)
-    with pytest.raises(ValueError, match="32 x 32 pixels, more than"):
-        canvas.photo(str(tmp_path / "face.png"))
+    for pillows_own in (10_000, 500):  # which refuses what has twice as many
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows_own)
+        with pytest.raises(ValueError, match="more than 1,000 pixels"):
+            canvas.photo(str(tmp_path / "face.png"))
 
 
 @pytest.fixture
@@ -136,11 +140,11 @@ def test_a_stroke_that_is_told_late_or_twice_changes_nothing(desks):
 
 def test_only_a_result_that_is_wanted_says_where_sliders_stand(desks):
     asked = desks.begin("a")
-    assert desks.place("a", asked.turn, {0: 1.0}) == {}
+    assert desks.place("a", asked, {0: 1.0}) == {}
     newer = desks.change("a", lambda desk: replace(desk, stand={**desk.stand, 1: 2.0}))
     with pytest.raises(Superseded):
-        desks.place("a", asked.turn, {0: 7.0})
-    assert desks.place("a", newer.turn, {}) == {0: 1.0, 1: 2.0}
+        desks.place("a", asked, {0: 7.0})
+    assert desks.place("a", newer, {}) == {0: 1.0, 1: 2.0}
 
 
 def test_the_desk_that_was_left_longest_ago_gives_way(desks):
@@ -153,6 +157,20 @@ def test_the_desk_that_was_left_longest_ago_gives_way(desks):
         desks.begin("b")
     with pytest.raises(Superseded):
         desks.check("b", 1)
+
+
+def test_a_closed_page_gives_way_before_an_open_one(desks, tmp_path):
+    actions, person = Actions(Engine([]), tmp_path, 0), SimpleNamespace(session_hash="b")
+    actions.desks = desks
+    asked = desks.begin("b")
+    actions.left(person)
+    with pytest.raises(Superseded):
+        desks.check("b", asked.turn)
+    for number in range(desk_module.PEOPLE - 1):
+        desks.open(str(number), desks.get("a"))
+    assert "a" in desks
+    assert "b" not in desks
+    actions.left(person)
 
 
 @pytest.fixture
@@ -203,6 +221,43 @@ def test_a_slider_reaches_as_far_as_its_latent_is_of_use_and_stands(engine, tmp_
         assert slider.value == latents.get(0, inferred)
 
 
+def test_sliders_are_those_of_the_model_that_is_open(tmp_path):
+    """As soon as it is, and before anything is inferred."""
+    other = tiny.config("train", model={"latent_dim": 2})
+    for name, config in (("many", None), ("few", other)):
+        (tmp_path / name).mkdir()
+        export(tmp_path / name / loading.MODEL_FILE, config)
+    smile = latent_space.Latent("smile", latent_space.axis(1, 2), (-1.0, 2.0), 1, dimension=1)
+    latent_space.write(tmp_path / "few" / latent_space.FILE, [smile])
+    many, few = (str(tmp_path / name) for name in ("many", "few"))
+    engine, person = Engine([many, few]), SimpleNamespace(session_hash="a")
+    actions = Actions(engine, tmp_path, 4)
+    actions.first(many, person)
+    actions.moved(3, 1.0, person)
+    session_ = replace(engine.face(few, 0), latents={"smile": 2.5}, names={0: "nose"})
+    (tmp_path / "s.json").write_text(session_.to_json())
+    for open_few, reaches, second in (
+        (lambda: actions.first(few, person), 2, "latent 0"),
+        (lambda: actions.loaded(str(tmp_path / "s.json"), person), 2.5, "nose"),
+    ):
+        *_, which, first, next_, third, _ = open_few()
+        assert (first.label, first.minimum, first.maximum) == ("smile", -1, reaches)
+        assert "value" not in first.constructor_args
+        assert next_.label == second
+        assert not third.visible
+        assert which.choices == [("smile", 0), (second, 1)]
+        turn = actions.desks.get("a").turn
+        for late in (
+            lambda: actions.moved(3, 1.0, person),
+            lambda: actions.returned(3, person),
+            lambda: actions.renamed(3, "grin", person),
+        ):
+            with pytest.raises(ValueError, match="has no such slider"):
+                late()
+        actions.desks.check("a", turn)
+        actions.first(many, person)
+
+
 def test_a_click_that_fails_stops_no_drawing(engine, tmp_path):
     actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
     (name,) = engine.names
@@ -225,52 +280,133 @@ def test_a_click_that_fails_stops_no_drawing(engine, tmp_path):
         actions.desks.check("a", drawing.turn)
 
 
-@pytest.mark.parametrize("click", ["another", "drawn", "used"])
-def test_a_picture_that_comes_late_replaces_none_that_came_since(
-    engine, tmp_path, monkeypatch, click
-):
+def test_a_photo_that_comes_late_replaces_no_picture_that_came_since(engine, tmp_path, monkeypatch):
     actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
     (name,) = engine.names
     actions.first(name, person)
     (tmp_path / "s.json").write_text(engine.face(name, 7).to_json())
     Image.fromarray(FACE).save(tmp_path / "photo.png")
-    given = (str(tmp_path / "photo.png"), 1, 0, 0) if click == "used" else ()
+    given = (str(tmp_path / "photo.png"), 1, 0, 0)
+    cropped = canvas.cropped
 
-    def late(whole):
-        def comes(*how):
-            made = whole(*how)
-            actions.loaded(str(tmp_path / "s.json"), person)
-            return made
-
-        return comes
+    def late(*how):
+        actions.loaded(str(tmp_path / "s.json"), person)
+        return cropped(*how)
 
     with monkeypatch.context() as slow:
-        for place, what in ((Engine, "face"), (Engine, "drawn"), (canvas, "cropped")):
-            slow.setattr(place, what, late(getattr(place, what)))
+        slow.setattr(canvas, "cropped", late)
         with pytest.raises(gr.Error, match="something newer"):
-            telling(getattr(actions, click))(*given, person)
+            telling(actions.used)(*given, person)
     kept = actions.desks.begin("a").session  # and it is what will be filled
     assert kept.said == "held-out procedural face 7"
     np.testing.assert_array_equal(kept.image, session.read(tmp_path / "s.json").image)
-    getattr(actions, click)(*given, person)
-    assert actions.desks.get("a").session.said != kept.said
+    actions.used(*given, person)
+    assert "your photo" in actions.desks.get("a").session.said
 
 
-def test_a_face_that_nobody_waits_for_is_drawn_no_further(tmp_path):
-    """Of a model without faces of its own, which take as long as other drawings."""
-    export(tmp_path / loading.MODEL_FILE, tiny.config("train", data={"dataset": "npz:photos.npz"}))
-    actions = Actions(Engine([str(tmp_path)]), tmp_path, 4)
+ASKED = (0, 1, 1, False)  # seed, completions, truncation, whether z is of whole pictures
+
+
+@pytest.fixture
+def drawing(tmp_path):
+    """The actions of a studio whose two models draw all their faces, which takes its time."""
+    config = tiny.config("train", data={"dataset": "npz:photos.npz"})
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        export(tmp_path / name / loading.MODEL_FILE, config)
+    return Actions(Engine([str(tmp_path / name) for name in "ab"]), tmp_path, 4)
+
+
+@pytest.fixture
+def clicks(drawing):
+    """All that ask for such a face."""
     person = SimpleNamespace(session_hash="a")
-    actions.first(str(tmp_path), person)
-    rows = []
+    return (
+        lambda: drawing.first(drawing.engine.names[0], person),
+        lambda: drawing.another(person),
+        lambda: drawing.new(person),
+    )
+
+
+def test_a_face_stops_what_is_drawn_and_is_drawn_no_further_than_anybody_waits(drawing, clicks):
+    person, rows = SimpleNamespace(session_hash="a"), []
+    drawing.first(drawing.engine.names[1], person)
+    before = drawing.desks.begin("a")
 
     def progress(place, **_):
         rows.append(place)
-        actions.stop(person)
+        drawing.stop(person)
 
-    with pytest.raises(Superseded):
-        actions.another(person, progress)
-    assert len(rows) == 1
+    for click in clicks:
+        click()
+        with pytest.raises(Superseded):
+            drawing.desks.check("a", before.turn)
+        assert all(map(is_skip, drawing.fill(None, *ASKED, person, progress)))
+        assert len(rows) == 1
+        rows.clear()
+        before = drawing.desks.take("a")
+        assert before.session.said == "nothing yet"
+
+
+def is_skip(shown):
+    return shown == gr.skip()
+
+
+def test_a_face_replaces_no_picture_that_came_since(drawing, clicks, tmp_path, monkeypatch):
+    person, (name, _) = SimpleNamespace(session_hash="a"), drawing.engine.names
+    drawing.first(name, person)
+    saved = replace(drawing.engine.blank(name), said="saved")
+    (tmp_path / "s.json").write_text(saved.to_json())
+
+    def late(*_):
+        drawing.loaded(str(tmp_path / "s.json"), person)
+        return drawing.engine.blank(name)
+
+    monkeypatch.setattr(Engine, "drawn", late)
+    for click in clicks:
+        click()
+        assert all(map(is_skip, drawing.fill(None, *ASKED, person)))
+        asked = drawing.desks.begin("a")  # and it is what will be filled
+        assert asked.session.said == "saved"
+        assert asked.face is None
+
+
+def test_a_face_comes_with_the_hole_and_the_latents_that_were_asked_for_meanwhile(
+    drawing, clicks, monkeypatch
+):
+    person, (name, _) = SimpleNamespace(session_hash="a"), drawing.engine.names
+    drawing.first(name, person)
+
+    def slow(*how, **named):
+        drawing.box("eyes", person)
+        drawing.moved(1, 0.5, person)
+        return sample_prior(*how, **named)
+
+    for click in clicks:
+        drawing.box("mouth", person)
+        drawing.moved(2, 0.5, person)
+        click()
+        with monkeypatch.context() as held:
+            held.setattr("csi_tf.studio.engine.sample_prior", slow)
+            assert all(map(is_skip, drawing.fill(None, *ASKED, person)))
+        shown, note, result, *_ = drawing.fill(None, *ASKED, person)
+        desk = drawing.desks.get("a")
+        assert (shown, note) == drawing._picture(desk)
+        assert "from nothing" in note
+        np.testing.assert_array_equal(desk.session.image, result.session.image)
+        np.testing.assert_array_equal(result.session.context_mask, masks.named("eyes", 16))
+        assert result.session.latents == {1: 0.5}
+        assert result.session.image.std() > 0
+
+
+def test_the_model_that_was_chosen_last_is_opened(drawing):
+    person, names = SimpleNamespace(session_hash="a"), drawing.engine.names
+    for name in (names[1], *names, names[0]):
+        shown = drawing.first(name, person)
+        assert shown[0] == name
+    _, note, result, *_ = drawing.fill(None, *ASKED, person)
+    assert result.session.model == names[0]
+    assert names[0] in note
 
 
 def test_what_cannot_be_shown_puts_no_slider_anywhere(engine, tmp_path, monkeypatch):
@@ -328,6 +464,21 @@ def test_sessions_of_another_studio_are_refused(engine):
         engine.checked(session.parse(asked.to_dict() | {"latents": {"smile": 1}}))
     with pytest.raises(ValueError, match="pixels on a side"):
         engine.checked(Session(name, FACE, masks.named("mouth", 32)))
+
+
+def test_a_latent_that_a_file_sets_by_its_name_is_its_slider_s(engine, tmp_path):
+    (name,) = engine.names
+    known = (
+        latent_space.Latent("smile", latent_space.axis(2, 4), (-2, 2), 1, dimension=2),
+        latent_space.Latent("older", np.array([0.6, 0, 0, 0.8]), (-2, 2), 2),
+    )
+    latent_space.write(tmp_path / latent_space.FILE, known)
+    asked = replace(engine.face(name, 1), latents={"smile": 2.0, "older": 1.0, 0: -1.0})
+    kept = engine.checked(asked)
+    assert kept.latents == {2: 2.0, "older": 1.0, 0: -1.0}
+    np.testing.assert_array_equal(engine.complete(kept).images, engine.complete(asked).images)
+    with pytest.raises(ValueError, match="move the same thing"):
+        engine.checked(replace(asked, latents={"smile": 2.0, 2: 1.0}))
 
 
 def test_a_model_is_the_same_however_it_is_spelt(tmp_path, monkeypatch):

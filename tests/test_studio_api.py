@@ -13,6 +13,7 @@ from browsing import only_the_hole_differs
 from PIL import Image
 
 from csi_tf import loading, session
+from csi_tf.studio.engine import Engine
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def test_programs_can_do_the_same(studio):
     inferred = studio.predict(asked, api_name="/infer")
     strip = studio.predict(asked, "2", [inferred["2"], 1.5], api_name="/sweep")
     assert strip[1] == made["pictures"][0]
+    assert studio.predict(asked, 2, [1.5], api_name="/sweep") == strip[1:]
     with Image.open(io.BytesIO(base64.b64decode(made["spread"]))) as image:
         assert np.asarray(image).std() > 0
     drawn = [studio.predict(name, seed, api_name="/draw")["picture"] for seed in (1, 1, 2)]
@@ -56,11 +58,27 @@ def test_programs_are_told_what_is_wrong(studio, change, words):
         studio.predict(asked, api_name="/inpaint")
 
 
-def test_no_sweep_without_end(studio):
+@pytest.mark.parametrize(
+    ("call", "change", "words"),
+    [
+        ("/face", {0: None}, "None is none of this studio's models"),
+        ("/face", {1: "7"}, "number is '7'; give a whole number"),
+        ("/draw", {1: None}, "seed is None; give a whole number"),
+        ("/infer", {0: "session"}, "it does not say that it is one"),
+        ("/sweep", {1: None}, "no latent called 'None'"),
+        ("/sweep", {2: 1.0}, "a list of 1 to 64"),
+        ("/sweep", {2: ["a"]}, "a list of 1 to 64"),
+        ("/sweep", {2: [0.0] * 100}, "a list of 1 to 64"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused(studio, monkeypatch, call, change, words):
+    """Before anything is drawn."""
     (name,) = studio.predict(api_name="/models")
-    asked = studio.predict(name, 3, api_name="/face")
-    with pytest.raises(Exception, match="from 1 to 64"):
-        studio.predict(asked, "2", [0.0] * 100, api_name="/sweep")
+    session_ = studio.predict(name, 3, api_name="/face")
+    given = {"/infer": [session_], "/sweep": [session_, "2", [1.0]]}.get(call, [name, 3])
+    monkeypatch.setattr(Engine, "complete", None)
+    with pytest.raises(Exception, match=words):
+        studio.predict(*(change.get(i, each) for i, each in enumerate(given)), api_name=call)
 
 
 def test_no_file_can_be_read_through_it(address):
@@ -109,6 +127,14 @@ def test_ten_at_once_each_get_their_own(address):
     for session_, picture in zip(asked, found, strict=True):
         with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
             only_the_hole_differs(session.parse(session_), np.asarray(image))
+
+
+def test_no_click_is_dropped_while_another_is_on_its_way(address):
+    with urlopen(f"{address}config") as answer:
+        functions = json.load(answer)["dependencies"]
+    clicks = [each for each in functions if each["targets"] and each["targets"][0][1] != "unload"]
+    assert len(clicks) > 20
+    assert all(each["trigger_mode"] != "once" for each in clicks)
 
 
 def test_a_forged_upload_reads_nothing(address):

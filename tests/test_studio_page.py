@@ -177,7 +177,8 @@ def test_a_finger_paints_and_a_second_one_does_not(browser, address, tmp_path):
 def test_a_strip_another_completion_and_a_name(browser, address, tmp_path):
     with tab(browser, address) as page:
         _, first = now(page, tmp_path)
-        page.locator("#gallery button").nth(2).click()
+        for number in (1, 2):  # faster than they are shown
+            page.locator("#gallery button").nth(number).click()
         page.wait_for_timeout(2000)
         _, third = now(page, tmp_path)
         assert (third != first).any()

@@ -24,7 +24,7 @@ from csi_tf.studio.engine import Engine
 
 Change = Callable[[Desk], Desk]
 SWEPT = 7  # values
-_RESULTS = 10  # what a filling changes, besides the sliders
+_RESULTS = 12  # what a filling changes, besides the sliders
 _PROGRESS = gr.Progress()  # Gradio finds it by being a default
 
 
@@ -70,20 +70,29 @@ class Actions:
     # Pictures and holes
 
     def first(self, name: str, request: gr.Request) -> Any:
-        desk = self.desks.open(_person(request), Desk(self.engine.face(name, 0)))
-        return self._opened(desk)
+        """Of the model that is chosen."""
+        desk = self._held_out(Desk(self.engine.blank(name)), 0)
+        return self._opened(self.desks.open(_person(request), desk))
 
-    def another(self, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
-        desk = self._change(request, lambda desk: replace(desk, number=desk.number + 1))
-        report = self._report(desk, request, progress)
-        face = self.engine.face(desk.session.model, desk.number, report)
-        return self._face(desk, face, request)
+    def another(self, request: gr.Request) -> Any:
+        desk = self._change(request, lambda desk: self._held_out(desk, desk.number + 1))
+        return self._picture(desk)
 
-    def drawn(self, request: gr.Request, progress: gr.Progress = _PROGRESS) -> Any:
+    def _held_out(self, desk: Desk, number: int) -> Desk:
+        """With that face or, if it is yet to be drawn, with what draws it."""
+        desk, model = replace(desk.anew(), number=number), desk.session.model
+        if self.engine.open(model).procedural:
+            return desk.with_picture(self.engine.face(model, number))
+        return replace(desk, face=functools.partial(self.engine.face, model, number))
+
+    def new(self, request: gr.Request) -> None:
         seed = int(np.random.default_rng().integers(2**31))
-        desk = self.desks.take(_person(request))
-        report = self._report(desk, request, progress)
-        return self._face(desk, self.engine.drawn(desk.session.model, seed, report), request)
+
+        def ask(desk: Desk) -> Desk:
+            face = functools.partial(self.engine.drawn, desk.session.model, seed)
+            return replace(desk.anew(), face=face)
+
+        self._change(request, ask)
 
     def used(
         self, path: str | None, part: float, across: float, down: float, request: gr.Request
@@ -99,7 +108,12 @@ class Actions:
             f" {left}, {top}, resized to {size}x{size}"
         )
         image = canvas.cropped(pixels, size, part, across, down)
-        return self._face(desk, replace(desk.session, image=image, said=said), request)
+        photo = replace(desk.session, image=image, said=said)
+        return self._picture(
+            self.desks.change(
+                _person(request), lambda desk: desk.anew().with_picture(photo), desk.turn
+            )
+        )
 
     def loaded(self, path: str, request: gr.Request) -> Any:
         saved = sessions.read(path)
@@ -112,21 +126,8 @@ class Actions:
                 duration=None,  # until it is read
             )
         return self._opened(
-            self._change(request, lambda desk: replace(desk, session=session, moved=0))
+            self._change(request, lambda desk: replace(desk, session=session, moved=0, face=None))
         )
-
-    def _face(self, begun: Desk, other: Session, request: gr.Request) -> Any:
-        """Another face under the same hole; its latents are its own. Superseded if the desk is no
-        longer as it was when this was begun."""
-        desk = self.desks.change(
-            _person(request),
-            lambda desk: replace(
-                desk.with_session(image=other.image, said=other.said, latents={}), moved=0
-            ),
-            begun.turn,
-        )
-        *shown, _, _, _, _ = self._opened(desk)
-        return *shown, gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
     def _opened(self, desk: Desk) -> Any:
         session = desk.session
@@ -135,13 +136,18 @@ class Actions:
         fitted = opened.model.draw_whole is not None
         return (
             opened.name,
-            _canvas(desk),
-            f"{opened.said} Shown: {_plain(session.said)}.",
+            *self._picture(desk),
             session.seed,
             session.num_samples,
             truncation,
             gr.update(value=session.z == "whole", visible=fitted),
+            gr.Dropdown(choices=self._labels(session), value=None),
+            *(self._unplaced(number, session, info="") for number in range(self.most)),
         )
+
+    def _picture(self, desk: Desk) -> Any:
+        said = self.engine.open(desk.session.model).said
+        return _canvas(desk), f"{said} Shown: {_plain(desk.session.said)}."
 
     def painted(self, editor: Any, request: gr.Request) -> Any:
         return "The hole has changed." if self._told(editor, request) else gr.skip()
@@ -169,19 +175,16 @@ class Actions:
     # Latents
 
     def moved(self, number: int, value: float, request: gr.Request) -> None:
-        wanted = self._key(number, request)
-
         def move(desk: Desk) -> Desk:
-            latents = {**desk.session.latents, wanted: value}
+            latents = {**desk.session.latents, self._key(number, desk): value}
             stand = {**desk.stand, number: round(value, 2)}
             return replace(desk.with_session(latents=latents), moved=number, stand=stand)
 
         self._change(request, move)
 
     def returned(self, number: int, request: gr.Request) -> None:
-        wanted = self._key(number, request)
-
         def put_back(desk: Desk) -> Desk:
+            wanted = self._key(number, desk)
             latents = {each: v for each, v in desk.session.latents.items() if each != wanted}
             return desk.with_session(latents=latents)
 
@@ -193,12 +196,22 @@ class Actions:
     def renamed(self, number: int | None, name: str, request: gr.Request) -> None:
         if number is None or not name.strip():
             raise gr.Error("Choose a latent and give it a name.")
-        named = {self._key(number, request): name.strip()}
-        self._change(request, lambda desk: desk.with_session(names={**desk.session.names, **named}))
+        self._change(
+            request,
+            lambda desk: desk.with_session(
+                names={**desk.session.names, self._key(number, desk): name.strip()}
+            ),
+        )
 
-    def _key(self, number: int, request: gr.Request) -> int | str:
-        model = self.desks.get(_person(request)).session.model
-        return key(self.engine.open(model).sliders[number])
+    def _key(self, number: int, desk: Desk) -> int | str:
+        opened = self.engine.open(desk.session.model)
+        if number not in range(len(opened.sliders)):
+            raise ValueError(f"{opened.name}, which is open by now, has no such slider.")
+        return key(opened.sliders[number])
+
+    def _labels(self, session: Session) -> list[tuple[str, int]]:
+        sliders = self.engine.open(session.model).sliders
+        return [(label(latent, session), number) for number, latent in enumerate(sliders)]
 
     def _stand(self, result: Result) -> dict[int, float]:
         """Where each slider stands."""
@@ -210,21 +223,29 @@ class Actions:
 
     def _slider(self, number: int, result: Result, before: Mapping[int, float]) -> gr.Slider:
         """One that stood there before is not put there: it may be in somebody's hand by now."""
-        sliders = self.engine.open(result.session.model).sliders
+        session, stands = result.session, self._stand(result).get(number)
+        if stands is None:
+            return self._unplaced(number, session)
+        latent, inferred = self.engine.open(session.model).sliders[number], result.inferred[number]
+        by_whom = "; set by you" if key(latent) in session.latents else ""
+        info = f"inferred {inferred:.2f}{by_whom}"
+        place: dict[str, Any] = {} if before.get(number) == stands else {"value": stands}
+        return self._unplaced(number, session, inferred, info=info, **place)
+
+    def _unplaced(self, number: int, session: Session, *inferred: float, **more: Any) -> gr.Slider:
+        """As far as its latent is of use, set or inferred; hidden where the model has none."""
+        sliders = self.engine.open(session.model).sliders
         if number >= len(sliders):
             return gr.Slider(visible=False)
-        latent, inferred = sliders[number], result.inferred[number]
-        stands = self._stand(result)[number]
-        reached = (*latent.interval, inferred, stands)
-        by_whom = "; set by you" if key(latent) in result.session.latents else ""
-        place: dict[str, Any] = {} if before.get(number) == stands else {"value": stands}
+        latent = sliders[number]
+        wanted = session.latents.get(key(latent), latent.interval[0])
+        ends = (*latent.interval, wanted, *inferred)
         return gr.Slider(
             visible=True,
-            label=label(latent, result.session),
-            minimum=round(min(reached), 2),
-            maximum=round(max(reached), 2),
-            info=f"inferred {inferred:.2f}{by_whom}",
-            **place,
+            label=label(latent, session),
+            minimum=round(min(ends), 2),
+            maximum=round(max(ends), 2),
+            **more,
         )
 
     # Filling
@@ -240,7 +261,7 @@ class Actions:
         return "Stopped; what is shown is what was drawn before."
 
     def left(self, request: gr.Request) -> None:
-        self.stop(request)
+        self.desks.leave(_person(request))
         shutil.rmtree(self._folder(request), ignore_errors=True)
 
     def fill(
@@ -253,9 +274,12 @@ class Actions:
         request: gr.Request,
         progress: gr.Progress = _PROGRESS,
     ) -> Any:
-        started = time.monotonic()
+        started, person = time.monotonic(), _person(request)
         try:
-            desk = self.desks.begin(_person(request))
+            desk = asked = self.desks.begin(person)
+            report = self._report(asked, request, progress)
+            if asked.face is not None:
+                desk = asked.with_picture(asked.face(report))
             session = replace(
                 desk.session,
                 seed=int(seed or 0),
@@ -263,24 +287,21 @@ class Actions:
                 truncation=None if truncation >= sessions.UNLIMITED else truncation,
                 z="whole" if whole else "posterior",
             )
-            report = self._report(desk, request, progress)
             made = self.engine.complete(session, report)
             drawings = 1 + (result.drawings if result else 0)
             done = Result(session, made, self.engine.inferred(session), drawings)
             report(1, 1)  # nobody may want it any more
             shown = self._shown(done, time.monotonic() - started, request)
             # Last of all: what fails before has put no slider anywhere.
-            before = self.desks.place(_person(request), desk.turn, self._stand(done))
+            before = self.desks.place(person, desk, self._stand(done))
         except Superseded:
             return (gr.skip(),) * (_RESULTS + self.most)
-        return *shown, *(self._slider(number, done, before) for number in range(self.most))
+        picture = (gr.skip(), gr.skip()) if desk is asked else self._picture(desk)
+        sliders = (self._slider(number, done, before) for number in range(self.most))
+        return *picture, *shown, *sliders
 
     def _shown(self, result: Result, seconds: float, request: gr.Request) -> Any:
         session, hole = result.session, int((result.session.context_mask == 0).sum())
-        names = [
-            (label(latent, session), i)
-            for i, latent in enumerate(self.engine.open(session.model).sliders)
-        ]
         return (
             result,
             f"Drawing {result.drawings}: {session.num_samples} x {hole} pixels in {seconds:.1f} s",
@@ -289,7 +310,7 @@ class Actions:
             result.gallery,
             self._file("session.json", session.to_json().encode(), request),
             command(),
-            gr.Dropdown(choices=names),
+            gr.Dropdown(choices=self._labels(session)),
         )
 
     def _chosen(self, result: Result, request: gr.Request) -> Any:

@@ -70,11 +70,16 @@ class Api:
     def sweep(self, session: dict[str, Any], latent: str, values: list[float]) -> list[str]:
         """The likeliest completion with one latent at each value, all else the same."""
         opened = self._session(session)
-        if not 1 <= len(values) <= MOST_VALUES or not np.isfinite(values).all():
-            raise ValueError(f"values must be from 1 to {MOST_VALUES} finite numbers")
-        made = self._engine.complete(opened)
+        if not (
+            isinstance(values, list)
+            and 1 <= len(values) <= MOST_VALUES
+            and all(map(latent_space.is_number, values))
+        ):
+            raise ValueError(f"values must be a list of 1 to {MOST_VALUES} finite numbers")
+        latent = str(latent)  # programs send the number itself, too
         model = self._engine.open(opened.model).model
         moved = latent_space.find(model, int(latent) if latent.isdecimal() else latent)
+        made = self._engine.complete(opened)
         z, number = made.latents[0, 0], int(made.numbers[0, 0])
         return [_text(x) for x in self._engine.sweep(opened, moved, z, number, values)]
 

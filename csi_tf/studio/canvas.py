@@ -42,13 +42,15 @@ def photo(path: str) -> np.ndarray:
     """uint8 (H, W, 3), or ValueError saying what is wrong with the file."""
     try:
         with Image.open(path) as image:
-            width, height = image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            too_large = image.width * image.height > MOST_PIXELS
+    except Image.DecompressionBombError:  # serve.py has Pillow refuse them as well
+        too_large = True
+    except (OSError, SyntaxError, ValueError):
         raise ValueError("This file is no picture that can be read; try a PNG or a JPEG.") from None
-    if width * height > MOST_PIXELS:
+    if too_large:
         raise ValueError(
-            f"This picture has {width} x {height} pixels, more than the studio takes; make it"
-            " smaller first."
+            f"This picture has more than {MOST_PIXELS:,} pixels, which the studio does not take;"
+            " make it smaller first."
         )
     return image_files.read_image(path)
 

@@ -2,12 +2,14 @@
 
 import shlex
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from csi_tf.commands import sheets
+from csi_tf.drawing import Progress
 from csi_tf.inpaint import Completions
 from csi_tf.latents import Latent
 from csi_tf.session import Session
@@ -31,9 +33,17 @@ class Desk:
     moved: int = 0  # slider that was moved last
     strokes: int = 0  # that the canvas has told
     stand: Mapping[int, float] = field(default_factory=dict)  # sliders, on the page
+    face: Callable[[Progress], Session] | None = None  # draws what is then to be filled
 
     def with_session(self, **changes: object) -> "Desk":
         return replace(self, session=replace(self.session, **changes))  # type: ignore[arg-type]
+
+    def anew(self) -> "Desk":
+        """For another picture under the same hole: its latents will be its own."""
+        return replace(self.with_session(latents={}), moved=0)
+
+    def with_picture(self, other: Session) -> "Desk":
+        return replace(self.with_session(image=other.image, said=other.said), face=None)
 
 
 class Desks:
@@ -43,7 +53,7 @@ class Desks:
     """
 
     def __init__(self) -> None:
-        self._desks: dict[str, Desk] = {}
+        self._desks: OrderedDict[str, Desk] = OrderedDict()  # the one used last stands last
         self._lock = threading.Lock()
 
     def __contains__(self, person: str) -> bool:
@@ -62,7 +72,7 @@ class Desks:
             turn, strokes = before.turn, before.strokes
             desk = self._put(person, replace(desk, turn=turn + 1, begun=turn, strokes=strokes))
             if len(self._desks) > PEOPLE:
-                del self._desks[next(iter(self._desks))]
+                self._desks.popitem(last=False)
             return desk
 
     def change(self, person: str, change: Callable[[Desk], Desk], turn: int | None = None) -> Desk:
@@ -101,26 +111,35 @@ class Desks:
         if desk is None or desk.turn != turn:
             raise Superseded
 
-    def place(self, person: str, turn: int, stand: Mapping[int, float]) -> Mapping[int, float]:
-        """Where the sliders of a result will stand, and have stood; Superseded as by `check`."""
+    def place(self, person: str, desk: Desk, stand: Mapping[int, float]) -> Mapping[int, float]:
+        """The desk that has a result, and where its sliders will stand; where they have stood.
+        Superseded as by `check`."""
         with self._lock:
-            self.check(person, turn)
-            before = self.get(person)
-            self._put(person, replace(before, stand=stand))
-            return before.stand
+            self.check(person, desk.turn)
+            before = self.get(person).stand
+            self._put(person, replace(desk, stand=stand))
+            return before
 
     def stop(self, person: str) -> None:
         """Nothing that was asked for is wanted any more."""
         if person in self:
-            self.take(person)
+            self.change(person, lambda desk: replace(desk, begun=desk.turn + 1, face=None))
+
+    def leave(self, person: str) -> None:
+        """The page is closed. Its desk is kept, as only the connection may have broken, but is the
+        first to give way."""
+        self.stop(person)
+        with self._lock:
+            if person in self:
+                self._desks.move_to_end(person, last=False)
 
     def stop_all(self) -> None:
         for person in list(self._desks):
             self.stop(person)
 
     def _put(self, person: str, desk: Desk) -> Desk:
-        self._desks.pop(person, None)  # the last one is the one that was used last
         self._desks[person] = desk
+        self._desks.move_to_end(person)
         return desk
 
 

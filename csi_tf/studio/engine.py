@@ -18,6 +18,7 @@ from csi_tf.inpaint import Completions, inpaint, sample_prior
 from csi_tf.latents import Latent
 from csi_tf.model import CSIModel
 from csi_tf.session import Session
+from csi_tf.studio.desk import key
 
 HELD_OUT = 2000  # procedural faces to choose from
 SAMPLES = 4  # completions, to begin with
@@ -49,6 +50,7 @@ class Engine:
     def open(self, name: str) -> Opened:
         """Of the models that the studio was started with, however it is spelt; no other file is
         read."""
+        name = str(name)  # programs send anything
         given = self._given.get(name) or self._given.get(_resolved(name))
         if given is None:
             raise ValueError(
@@ -60,10 +62,16 @@ class Engine:
                 self._opened[given] = _open(given)
             return self._opened[given]
 
+    def blank(self, name: str) -> Session:
+        """To begin with, where a face is yet to be drawn."""
+        opened = self.open(name)
+        size = opened.model.size
+        return self._begun(opened, np.full((size, size, 3), 127, np.uint8), "nothing yet")
+
     def face(self, name: str, number: int, progress: Progress | None = None) -> Session:
         """A held-out one, or one from the prior where none is known that the model could fill."""
         opened = self.open(name)
-        number %= HELD_OUT
+        number = checks.whole_number(number, "number", 0) % HELD_OUT
         if not opened.procedural:
             return self.drawn(name, number, progress)
         face = _face(number, opened.model.size)
@@ -93,7 +101,9 @@ class Engine:
             )
         latents.settings(model, session.latents)
         arguments.check_z(session.z, model)
-        return replace(session, model=opened.place, sha256=opened.sha256)
+        # As sliders call them: what is called otherwise would be set beside its slider.
+        by_key = {key(latents.find(model, each)): v for each, v in session.latents.items()}
+        return replace(session, model=opened.place, latents=by_key, sha256=opened.sha256)
 
     def inferred(self, session: Session) -> list[float]:
         """Where each slider stands by what is observed: the mean of the posterior along it."""

@@ -208,39 +208,35 @@ class Page:
     def _events(self, blocks: gr.Blocks) -> None:
         do = self.actions
         hidden: dict[str, Any] = {"api_visibility": "private"}
-        quick: dict[str, Any] = {
-            "queue": False,
-            "show_progress": "hidden",
-            "trigger_mode": "multiple",
-        } | hidden
+        # Gradio would drop what is clicked while the click before is on its way.
+        every: dict[str, Any] = {"trigger_mode": "multiple"} | hidden
+        newest: dict[str, Any] = {"trigger_mode": "always_last"} | hidden
+        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
         # Of two requests on their way at once the later one may arrive first.
-        in_turn = quick | {"trigger_mode": "always_last"}
-        drawing: dict[str, Any] = DRAWING | {"trigger_mode": "multiple"} | hidden
+        quick, in_turn = at_once | every, at_once | newest
+        drawing = DRAWING | every
         numbers = [self.seed, self.samples, self.truncation, self.whole]
-        on_desk = [self.model, self.editor, self.note, *numbers]
+        picture = [self.editor, self.note]
+        on_desk = [self.model, *picture, *numbers, self.which, *self.sliders]
         results = [
-            self.result, self.status, self.large, self.both, self.png, self.spread, self.gallery,
-            self.save, self.command, self.which, *self.sliders,
+            *picture, self.result, self.status, self.large, self.both, self.png, self.spread,
+            self.gallery, self.save, self.command, self.which, *self.sliders,
         ]  # fmt: skip
 
         def then_fill(event: Any) -> None:
             asked = [self.result, *numbers]
             event.success(telling(do.fill), asked, results, show_progress_on=self.status, **drawing)
 
-        def opens(listener: Any, action: Any, inputs: Any, **how: Any) -> None:
-            """A picture comes onto the desk, and its hole is filled."""
-            then_fill(listener(telling(action), inputs, on_desk, **(how or hidden)))
-
-        opens(blocks.load, do.first, self.model)
-        opens(self.model.input, do.first, self.model)
-        opens(self.next.click, do.another, None)
-        opens(self.draw.click, do.drawn, None, **drawing)
-        opens(self.load.upload, do.loaded, self.load)
+        for chosen in (blocks.load, self.model.input):
+            then_fill(chosen(telling(do.first), self.model, on_desk, **in_turn))
+        then_fill(self.next.click(telling(do.another), None, picture, **in_turn))
+        then_fill(self.draw.click(telling(do.new), None, None, **in_turn))
+        then_fill(self.load.upload(telling(do.loaded), self.load, on_desk, **newest))
         square = [self.photo, self.part, self.across, self.down]
-        self.photo.change(telling(actions.framed), square, self.frame, **hidden)
+        self.photo.change(telling(actions.framed), square, self.frame, **newest)
         for slider in (self.part, self.across, self.down):
-            slider.release(telling(actions.framed), square, self.frame, **hidden)
-        opens(self.use.click, do.used, square)
+            slider.release(telling(actions.framed), square, self.frame, **newest)
+        then_fill(self.use.click(telling(do.used), square, picture, **newest))
 
         self.editor.input(telling(do.painted), self.editor, self.status, **quick)
         self.clear.click(telling(do.clear), None, self.editor, **quick)
@@ -258,7 +254,7 @@ class Page:
         then_fill(self.fill.click(telling(do.asked), asked, self.seed, **quick))
         self.stop.click(do.stop, None, self.status, **quick)
         self.gallery.select(
-            do.picked, self.result, [self.result, self.large, self.both, self.png], **hidden
+            do.picked, self.result, [self.result, self.large, self.both, self.png], **every
         )
         self.sweep.click(
             telling(do.swept),
