@@ -110,6 +110,10 @@ def test_named_masks_clear_and_invert(browser, address, tmp_path):
         hole_changes(page, page.locator("#clear").click)
         empty, pixels = after(page, page.locator("#fill").click, tmp_path)
         np.testing.assert_array_equal(pixels, empty.image)
+        masks.to_file(masks.named("nose", 16), tmp_path / "nose.png")
+        upload = page.locator("input[type=file][accept*=image]").first
+        loaded, _ = after(page, lambda: upload.set_input_files(tmp_path / "nose.png"), tmp_path)
+        np.testing.assert_array_equal(loaded.context_mask, masks.named("nose", 16))
 
 
 def test_a_late_answer_takes_no_stroke_away(browser, address, tmp_path):

@@ -160,6 +160,9 @@ class Actions:
     def box(self, name: str, request: gr.Request) -> Any:
         return self._hole(lambda mask: masks.named(name, len(mask)), request)
 
+    def masked(self, path: str, request: gr.Request) -> Any:
+        return self._hole(lambda mask: masks.from_file(path, len(mask)), request)
+
     def clear(self, request: gr.Request) -> Any:
         return self._hole(np.ones_like, request)
 

@@ -85,6 +85,9 @@ class Page:
         with gr.Row():
             self.clear = gr.Button("clear", size="sm", min_width=60, elem_id="clear")
             self.invert = gr.Button("invert", size="sm", min_width=60, elem_id="invert")
+            self.mask = gr.UploadButton(
+                "load a mask", size="sm", min_width=60, file_types=["image"], elem_id="mask"
+            )
         with gr.Row():
             self.next = gr.Button("Another face", size="sm", min_width=120, elem_id="next")
             self.draw = gr.Button("Draw a new face", size="sm", min_width=120, elem_id="draw")
@@ -241,6 +244,7 @@ class Page:
         self.editor.input(telling(do.painted), self.editor, self.status, **quick)
         self.clear.click(telling(do.clear), None, self.editor, **quick)
         self.invert.click(telling(do.invert), None, self.editor, **quick)
+        then_fill(self.mask.upload(telling(do.masked), self.mask, self.editor, **newest))
         for button, name in zip(self.boxes, BOXES, strict=True):
             then_fill(button.click(telling(partial(do.box, name)), None, self.editor, **quick))
         for number, (slider, reset) in enumerate(zip(self.sliders, self.resets, strict=True)):
