@@ -414,9 +414,9 @@ def test_smoke(tmp_path, monkeypatch, capsys, eagerly):
     measured = [check for check in checks if check["first"] is not None]
     assert len(measured) >= 15
     # What is not measured is of models that --smoke leaves out, of masks that it leaves out, or
-    # asks for a classifier or latents that toy models do not have.
+    # asks for a classifier, latents or as many images as toy models do not have.
     of_latents = ("control/additivity", "control/one_sided", "control/*/effect")
-    allowed = ("is missing", "proxy_kid", *of_latents)
+    allowed = ("is missing", "proxy_kid", "latents/mig", *of_latents)
     for check in checks:
         if check["first"] is None:
             assert any(words in check["reason"] for words in allowed), check["reason"]
