@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny
+from commanding import load_once
 
-from csi_tf import checkpoints, files, training
+from csi_tf import checkpoints, files, loading, training
 from csi_tf.config import Config, OptimiserConfig, RunConfig
 from csi_tf.errors import RunFailed, Stopped
 from csi_tf.evaluation import evaluate
@@ -403,6 +404,7 @@ def test_smoke(tmp_path, monkeypatch, capsys, eagerly):
     """From nothing to claims; then again, with everything there."""
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(run, "TIMED_STEPS", 1)
+    monkeypatch.setattr(loading, "load", load_once)
     monkeypatch.setattr(latents, "PARTS", 3)  # intervals of DCI take most of what measuring takes
     assert command(tmp_path) == 0, capsys.readouterr().err[-3000:]
     for number in ("3", "4", "5a", "5b", "5c", "6", "7", "8"):
