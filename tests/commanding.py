@@ -1,6 +1,5 @@
 """A place to run commands in: a model, a picture, and what looks at the results."""
 
-import functools
 import json
 import shutil
 from pathlib import Path
@@ -40,20 +39,23 @@ def trained(tmp_path_factory):
     return directory
 
 
-@functools.cache
-def loaded(path: Path, *contents: bytes):
-    return load(path)
-
-
 load = loading.load
+LOADED = {}
 
 
 def load_once(where):
-    """In place of `loading.load`: a model is compiled once, not once a command."""
+    """In place of `loading.load`: what is in a file is compiled once, wherever that lies.
+
+    Names come anew with each call, from what lies beside the file now.
+    """
     path = loading.find(where)
-    beside = (latents.file_of(path), path.parent / whole.FILE)
-    there = [file.read_bytes() if file and file.exists() else b"" for file in beside]
-    return loaded(path, path.read_bytes(), *there)
+    fitted = path.parent / whole.FILE
+    contents = path.read_bytes(), fitted.read_bytes() if fitted.exists() else None
+    if contents not in LOADED:
+        LOADED[contents] = load(path)
+    model = LOADED[contents]
+    model.named_latents = latents.beside(path, model.config.latent_dim)
+    return model
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Settings that must be in place before a backend is imported."""
 
+import gc
 import os
 import signal
 import socket
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items):
         return next(found, len(LONGEST))
 
     items.sort(key=place)
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: the garbage collector need not go through TensorFlow again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

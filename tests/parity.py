@@ -6,6 +6,8 @@ from keras import ops
 
 import csi_tf
 from csi_tf import masks
+from csi_tf.whole import WholeLatents
+from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, mixture, receptive_field, sampling
 from pixel_cnn_pp.dropout import ByteDropout
 
 SIZE = 16
@@ -43,4 +45,49 @@ def answers(model):
     drawn = csi_tf.inpaint(model, images, EYES, 4, seed=3)
     found |= {name: getattr(drawn, name) for name in ("images", "latents", "seeds")}
     found["nats"] = drawn.log_likelihood
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def networks(given):
+    """What networks, mixtures and samplers make of the same weights, inputs and noise."""
+    found = {}
+    for name, blocks, options in (
+        ("paper", 2, {}),
+        ("pixelcnnpp", 1, {"activation": "concat_elu", "weight_norm": True}),
+        ("exact", 1, {"field": (5, 9)}),
+    ):
+        reverse = ReversePixelCNN(blocks, 8, 5, **options)
+        forward = ForwardPixelCNN(blocks, 8, 3, **options)
+        features = reverse(given["image"], given["mask"])
+        forward(given["image"], (features, given["maps"]))
+        rng = np.random.default_rng(7)
+        for network in (reverse, forward):
+            network.set_weights(
+                [
+                    rng.normal(0, 0.2, w.shape).astype("float32") + (w.name == "gain")
+                    for w in network.weights
+                ]
+            )
+        features = reverse(given["image"], given["mask"])
+        raw = forward(given["image"], (features, given["maps"]))
+        found[name + "_features"], found[name + "_raw"] = features, raw
+        found[name + "_log_prob"] = mixture.log_prob(raw, given["image"])
+        # Draws from given parameters: a rounding in the networks could flip a tie.
+        drawn = mixture.draw(given["raw"], given["uniforms"], 1.0)
+        found[name + "_exact"], found[name + "_image"] = drawn.exact, drawn.image
+        noise = sampling.noise_of(range(2), (8, 8), 3, 1.0)
+        maps = (features, given["maps"])
+        for method in sampling.METHODS:
+            sampled = sampling.draws(
+                forward, given["image"], given["mask"], maps, noise, given["image"], method
+            )
+            found[f"{name}_sampled_{method}"] = np.clip(sampled.exact, -1, 1) * (given["mask"] == 0)
+    law = WholeLatents(3)
+    law.build(None)
+    law.set_weights([rng.normal(0, 0.1, w.shape).astype("float32") for w in law.weights])
+    mean = rng.normal(size=(2, 3)).astype("float32")
+    larger = given["mask"].repeat(2, 1).repeat(2, 2)
+    found["whole_nats"] = law.nats(2 * mean, law(mean, larger))
+    found["whole_drawn"] = law.draw(mean, larger, mean)
+    found["field"] = receptive_field.measure(ForwardPixelCNN(1, 4, 1, field=(3, 5)))
     return {name: np.asarray(value) for name, value in found.items()}

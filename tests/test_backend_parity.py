@@ -22,50 +22,13 @@ def needs_jax():
 
 PROGRAM = """
 import sys
+sys.path.insert(0, "tests")
 import keras
 import numpy as np
+import parity
 
-from csi_tf.whole import WholeLatents
-from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, mixture, receptive_field, sampling
-
-assert keras.backend.backend() == sys.argv[3]
-given = np.load(sys.argv[1])
-found = {}
-for name, blocks, options in (
-    ("paper", 2, {}),
-    ("pixelcnnpp", 1, {"activation": "concat_elu", "weight_norm": True}),
-    ("exact", 1, {"field": (5, 9)}),
-):
-    reverse = ReversePixelCNN(blocks, 8, 5, **options)
-    forward = ForwardPixelCNN(blocks, 8, 3, **options)
-    features = reverse(given["image"], given["mask"])
-    forward(given["image"], (features, given["maps"]))
-    rng = np.random.default_rng(7)
-    for network in (reverse, forward):
-        network.set_weights([rng.normal(0, 0.2, w.shape).astype("float32") + (w.name == "gain")
-                             for w in network.weights])
-    features = reverse(given["image"], given["mask"])
-    raw = forward(given["image"], (features, given["maps"]))
-    found[name + "_features"], found[name + "_raw"] = features, raw
-    found[name + "_log_prob"] = mixture.log_prob(raw, given["image"])
-    # Draws from given parameters: a rounding in the networks could flip a tie.
-    drawn = mixture.draw(given["raw"], given["uniforms"], 1.0)
-    found[name + "_exact"], found[name + "_image"] = drawn.exact, drawn.image
-    noise = sampling.noise_of(range(2), (8, 8), 3, 1.0)
-    maps = (features, given["maps"])
-    for method in sampling.METHODS:
-        sampled = sampling.draws(
-            forward, given["image"], given["mask"], maps, noise, given["image"], method
-        )
-        found[f"{name}_sampled_{method}"] = np.clip(sampled.exact, -1, 1) * (given["mask"] == 0)
-law = WholeLatents(3)
-law.build(None)
-law.set_weights([rng.normal(0, 0.1, w.shape).astype("float32") for w in law.weights])
-mean, larger = rng.normal(size=(2, 3)).astype("float32"), given["mask"].repeat(2, 1).repeat(2, 2)
-found["whole_nats"] = law.nats(2 * mean, law(mean, larger))
-found["whole_drawn"] = law.draw(mean, larger, mean)
-found["field"] = receptive_field.measure(ForwardPixelCNN(1, 4, 1, field=(3, 5)))
-np.savez(sys.argv[2], **{k: np.asarray(v) for k, v in found.items()})
+assert keras.backend.backend() == "jax"
+np.savez(sys.argv[2], **parity.networks(dict(np.load(sys.argv[1]))))
 """
 
 
@@ -82,25 +45,20 @@ def on(backend: str, program: str, *arguments) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def run(backend: str, tmp_path: Path) -> dict:
-    out = tmp_path / f"{backend}.npz"
-    on(backend, PROGRAM, tmp_path / "given.npz", out, backend)
-    return dict(np.load(out))
-
-
 def test_tensorflow_and_jax_agree(needs_jax, tmp_path):
     rng = np.random.default_rng(0)
     mask = np.ones((2, 8, 8, 1), "float32")
     mask[:, 2:5, 2:6] = 0
-    np.savez(
-        tmp_path / "given.npz",
-        image=(rng.integers(0, 256, (2, 8, 8, 3)) / 127.5 - 1).astype("float32"),
-        mask=mask,
-        maps=rng.normal(size=(2, 8, 8, 4)).astype("float32"),
-        raw=rng.normal(size=(2, 8, 8, 30)).astype("float32"),
-        uniforms=rng.uniform(size=(2, 8, 8, 6)).astype("float32"),
-    )
-    tensorflow, jax = run("tensorflow", tmp_path), run("jax", tmp_path)
+    inputs = {
+        "image": (rng.integers(0, 256, (2, 8, 8, 3)) / 127.5 - 1).astype("float32"),
+        "mask": mask,
+        "maps": rng.normal(size=(2, 8, 8, 4)).astype("float32"),
+        "raw": rng.normal(size=(2, 8, 8, 30)).astype("float32"),
+        "uniforms": rng.uniform(size=(2, 8, 8, 6)).astype("float32"),
+    }
+    np.savez(tmp_path / "given.npz", **inputs)
+    on("jax", PROGRAM, tmp_path / "given.npz", tmp_path / "found.npz")
+    tensorflow, jax = parity.networks(inputs), dict(np.load(tmp_path / "found.npz"))
     assert tensorflow.keys() == jax.keys()
     for name in tensorflow:
         # Sums of some hundred float32 terms in another order, through two blocks.

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,8 +55,9 @@ def test_exact_fields_are_exact(blocks, rows, half, conditioned):
     network = ForwardPixelCNN(blocks, filters=8, mixtures=1, field=(rows, columns))
     if conditioned:
         network(np.zeros((1, 4, 4, 3), "float32"), np.zeros((1, 4, 4, 2), "float32"))
-    assert receptive_field.measure(network) == (rows, columns, half)
     seen = receptive_field.jacobian_pattern(network)
+    with mock.patch.object(receptive_field, "jacobian_pattern", return_value=seen):  # once is slow
+        assert receptive_field.measure(network) == (rows, columns, half)
     middle = seen.shape[1] // 2
     assert seen[-1 - rows : -1, middle - half : middle + half + 1].all(), "no holes in the field"
     assert seen[-1, middle - half : middle].all()

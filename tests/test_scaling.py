@@ -213,7 +213,7 @@ def launch_two_workers(place):
     finish(*(run_apart("worker", place, TF_CONFIG=json.dumps(task)) for task in tasks))
 
 
-def test_two_workers_train_as_one_process(tmp_path):
+def test_two_workers_train_as_one_process(tmp_path, eagerly):
     try:
         launch_two_workers(tmp_path / "first")
         tmp_path = tmp_path / "first"

@@ -1,5 +1,6 @@
 """What is behind the studio's page: masks from paint, squares of photos, turns, ports."""
 
+import shutil
 import socket
 import time
 import warnings
@@ -11,6 +12,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import tiny
+from commanding import load_once
 from PIL import Image
 from test_loading import export
 
@@ -173,9 +175,17 @@ def test_a_closed_page_gives_way_before_an_open_one(desks, tmp_path):
     actions.left(person)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    file = tmp_path_factory.mktemp("exported") / loading.MODEL_FILE
+    export(file, stage="stage2")
+    return file
+
+
 @pytest.fixture
-def engine(tmp_path):
-    export(tmp_path / loading.MODEL_FILE, stage="stage2")
+def engine(tmp_path, exported, monkeypatch):
+    monkeypatch.setattr(loading, "load", load_once)
+    shutil.copy(exported, tmp_path)
     return Engine([str(tmp_path / loading.MODEL_FILE)])
 
 
@@ -308,8 +318,9 @@ ASKED = (0, 1, 1, False)  # seed, completions, truncation, whether z is of whole
 
 
 @pytest.fixture
-def drawing(tmp_path):
+def drawing(tmp_path, monkeypatch):
     """The actions of a studio whose two models draw all their faces, which takes its time."""
+    monkeypatch.setattr(loading, "load", load_once)
     config = tiny.config("train", data={"dataset": "npz:photos.npz"})
     for name in "ab":
         (tmp_path / name).mkdir()

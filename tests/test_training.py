@@ -227,7 +227,7 @@ def spoil(monkeypatch, at):
     monkeypatch.setattr(Batches, "batch", batch)
 
 
-def test_a_loss_that_is_not_finite_stops_at_the_last_good_state(tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_at_the_last_good_state(tmp_path, monkeypatch, eagerly):
     good = tiny.config(optimiser={"train_steps": 2})
     training.run(good, tmp_path / "good")
     spoil(monkeypatch, at=2)
@@ -281,7 +281,7 @@ def test_impossible_pairs_are_refused_with_the_flags(changes, says):
         tiny.config(**changes)
 
 
-def test_memory_of_validation_is_bounded(monkeypatch):
+def test_memory_of_validation_is_bounded(monkeypatch, eagerly):
     """Statistics compare every image with every other."""
     config = tiny.config(loop={"validation_images": 24}, data={"limit": 64})
     _, held_out = training._images(config)
@@ -323,7 +323,7 @@ checkpoints.write(out, made.state(), {"losses": losses})
 """
 
 
-def test_jax_trains_alike_without_tensorflow(tmp_path):
+def test_jax_trains_alike_without_tensorflow(tmp_path, eagerly):
     """Same weights, batches and noise; the state goes both ways between the backends."""
     pytest.importorskip("jax", reason="the JAX extra is not installed")
     config = tiny.config(
