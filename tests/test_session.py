@@ -229,5 +229,7 @@ def test_other_files_are_refused(saved, tmp_path):
 def test_what_the_session_says_is_not_said_again(tmp_path, capsys):
     assert run.main(["run.py", "--mode=inpaint", "--session=s.json", "--seed=3"]) == 2
     assert "--seed" in capsys.readouterr().err
+    assert run.main(["run.py", "--mode=inpaint", "--session=s.json", "--paste_back"]) == 2
+    assert "s.json has the picture at the model's size" in capsys.readouterr().err
     assert run.main(["run.py", "--mode=traverse", "--session=s.json"]) == 2
     assert "--session has no place" in capsys.readouterr().err

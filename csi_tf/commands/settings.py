@@ -104,6 +104,11 @@ class Command(CheckedSettings):
             raise ValueError(f"--session has no place in --mode={self.mode}; leave it out")
         for name, default in _DEFAULTS.items():
             if name not in _WITH_SESSION and getattr(self, name) != default:
+                if name in ("crop", "paste_back"):
+                    raise ValueError(
+                        f"{self.session} has the picture at the model's size, with nothing around"
+                        f" it: leave --{name} out"
+                    )
                 raise ValueError(f"{self.session} says what --{name} is: leave that out")
 
     def default_output(self) -> Path:
