@@ -1,11 +1,15 @@
 """Completions with z ~ N(0, 3I): noise in the last corner of the hole is seen, and only there."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from csi_tf import masks
 from csi_tf.data import procedural_faces
+from csi_tf.evaluation.parts import wide_z
 from csi_tf.evaluation.parts.wide_z import corner_noise, corner_steps
+from csi_tf.evaluation.report import Report
 
 SIZE = 32
 
@@ -51,3 +55,22 @@ def test_holes_too_small_to_have_quarters_are_passed_over(faces):
     context = np.ones((len(faces), SIZE, SIZE, 1), np.float32)
     context[:, 4:7, 4:7] = 0
     assert len(corner_steps(faces, faces[:, None], context)) == 0
+
+
+def test_completions_with_set_and_with_inferred_z_are_told_apart(faces, monkeypatch):
+    corner = slice(16, 24)
+    set_ = SimpleNamespace(images=noisy(faces, corner, corner))
+    inferred = SimpleNamespace(images=np.repeat(faces[:, None], 2, axis=1))
+    monkeypatch.setattr(wide_z, "inpaint", lambda *_, **how: set_ if how["z"] == 3 else None)
+    subject = SimpleNamespace(
+        model=None,
+        pictures=faces,
+        settings=SimpleNamespace(mask_names=("center",), num_samples=3, batch=1),
+        context_mask=lambda name, count: np.stack([masks.named(name, SIZE)] * count),
+        seed=lambda part: 0,
+        completions=lambda name: inferred,
+    )
+    report = Report()
+    wide_z.measure(subject, report)
+    assert report.measures["wide_z/center/corner_noise"].estimate > 3
+    assert report.measures["wide_z/center/corner_noise_inferred"].estimate == pytest.approx(1)
