@@ -4,6 +4,7 @@ Training and measuring are made short by further flags; everything else runs as 
 for installations (`.ci/run` makes one) and what has tests of its own, which are named below.
 """
 
+import os
 import re
 import shlex
 import shutil
@@ -116,8 +117,19 @@ def test_every_command_runs(at_hand, monkeypatch, capsys):
 
 def test_commands_of_make_and_of_other_backends_are_understood():
     """Their modes are run in test_demo.py, test_studio_page.py and test_training.py."""
+    # What the tests' own make was given (`make test ARGS=...`) is handed down in the environment.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     made = subprocess.run(
-        ["make", "-n", "demo", "studio"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ["make", "-n", "demo", "studio"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     asked = [line for line in made if "run.py" in line]
     asked += [line for line in COMMANDS if line.startswith("KERAS_BACKEND=")]
