@@ -24,7 +24,7 @@ from csi_tf.masks.files import hole_of_image
 
 FORMAT = 1
 CHUNK = "csi-tf-session"
-MOST = 8_000_000  # bytes of a file: a picture of 256x256 takes a fortieth
+MOST = 20_000_000  # bytes of a file: it may be a photo that a completion was pasted into
 MOST_SIDE, MOST_SAMPLES = 256, 16
 UNLIMITED = 3.0  # truncations from here on are None: colours go as far as they like
 
@@ -64,13 +64,14 @@ class Session:
             "mask": base64.b64encode(png(self.hole)).decode(),
         }
 
-    def to_png(self, pixels: np.ndarray, number: int) -> bytes:
-        """A completion that tells how it came about, and which one of the session's it is."""
+    def to_png(self, pixels: np.ndarray, number: int, profile: bytes | None = None) -> bytes:
+        """A completion, perhaps pasted into its photo, that tells how it came about, and which one
+        of the session's it is."""
         text = PngInfo()
         text.add_text("Software", "csi-tf")
         text.add_text("Sample", str(number))
         text.add_itxt(CHUNK, self.to_json())
-        return png(pixels, text)
+        return png(pixels, text, profile)
 
     def changed(self, sha256: Mapping[str, str]) -> str:
         """Which of the files that its pixels depend on are others than these; "" if none is known
@@ -99,10 +100,11 @@ def read(path: Any) -> Session:
     content = file.read_bytes()
     if content.startswith(b"\x89PNG"):
         try:
-            with _opened(content) as image:
-                image.load()  # text may stand after the pixels
-                content = str(getattr(image, "text", {})[CHUNK]).encode()
-        except (OSError, KeyError, ValueError, SyntaxError):
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+                if CHUNK not in image.info and max(image.size) <= MOST_SIDE:
+                    image.load()  # it may stand after the pixels
+                content = str(image.info[CHUNK]).encode()
+        except (OSError, KeyError, ValueError, SyntaxError, Image.DecompressionBombError):
             raise ValueError(
                 f"{file.name} has no session in it: it is no PNG of the studio's, or another"
                 " program has saved it since."
@@ -163,9 +165,9 @@ def _text(value: Any) -> str:
     return value
 
 
-def png(pixels: np.ndarray, text: PngInfo | None = None) -> bytes:
+def png(pixels: np.ndarray, text: PngInfo | None = None, profile: bytes | None = None) -> bytes:
     content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG", pnginfo=text)
+    Image.fromarray(pixels).save(content, "PNG", pnginfo=text, icc_profile=profile)
     return content.getvalue()
 
 

@@ -24,7 +24,7 @@ from csi_tf.session import Session
 from csi_tf.studio import canvas
 from csi_tf.studio import desk as desk_module
 from csi_tf.studio.actions import Actions, telling
-from csi_tf.studio.desk import Desk, Desks, Result, Superseded
+from csi_tf.studio.desk import Desk, Desks, Photo, Result, Superseded
 from csi_tf.studio.engine import Engine
 from csi_tf.studio.settings import Studio
 
@@ -62,8 +62,8 @@ def test_the_square_of_a_photo_stays_inside_it():
     for shape in ((40, 60, 3), (60, 40, 3), (1, 9, 3)):
         for part in (0.1, 0.5, 1):
             for across in (0, 0.3, 1):
-                left, top, side = canvas.box(shape, part, across, 1 - across)
-                assert side >= 1
+                left, top, side, height = canvas.box(shape, part, across, 1 - across)
+                assert side == height >= 1
                 assert 0 <= left <= shape[1] - side
                 assert 0 <= top <= shape[0] - side
     assert canvas.cropped(FACE, 16, 0.5, 0, 1).shape == (16, 16, 3)
@@ -225,7 +225,7 @@ def test_a_slider_reaches_as_far_as_its_latent_is_of_use_and_stands(engine, tmp_
         ({}, 0.5, (0.5, 3)),
         ({0: 4.0}, 2.0, (1, 4)),
     ):
-        result = Result(replace(asked, latents=latents), made, [inferred], 1)
+        result = Result(replace(asked, latents=latents), made, [inferred], 1, None)
         slider = actions._slider(0, result, {})
         assert (slider.minimum, slider.maximum) == ends
         assert slider.value == latents.get(0, inferred)
@@ -312,6 +312,15 @@ def test_a_photo_that_comes_late_replaces_no_picture_that_came_since(engine, tmp
     np.testing.assert_array_equal(kept.image, session.read(tmp_path / "s.json").image)
     actions.used(*given, person)
     assert "your photo" in actions.desks.get("a").session.said
+
+
+def test_a_photo_that_is_gone_is_asked_for_again(engine, tmp_path):
+    """What is uploaded is kept for a day."""
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    asked = engine.face(*engine.names, 1)
+    gone = Photo(str(tmp_path / "photo.png"), FACE.shape[:2], (0, 0, 16, 16))
+    with pytest.raises(gr.Error, match="upload it again"):
+        actions.pasted(Result(asked, engine.complete(asked), [], 1, gone), person)
 
 
 ASKED = (0, 1, 1, False)  # seed, completions, truncation, whether z is of whole pictures

@@ -19,7 +19,7 @@ from browsing import (
 from PIL import Image
 
 import run
-from csi_tf import masks
+from csi_tf import masks, session
 
 pytestmark = needs_chromium
 
@@ -268,6 +268,36 @@ def test_garbage_is_refused_and_a_large_photo_is_taken(browser, address, tmp_pat
         assert "6000x4000" in saved.said
         assert saved.image.shape == before.image.shape
         only_the_hole_differs(saved, filled)
+
+
+def test_a_photo_is_filled_at_its_own_size(browser, address, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype("uint8")
+    Image.fromarray(pixels).save(tmp_path / "us.png")
+    with tab(browser, address) as page:
+        assert not page.locator("#paste").is_visible(), "a face of the studio's has no photo"
+        photo(page, tmp_path / "us.png")
+        page.locator("#frame img").wait_for()
+        after(page, page.locator("#use").click, tmp_path)
+        # A mask of the photo's size lies over the photo, not over the square in its middle.
+        hole = np.zeros((40, 60), bool)
+        hole[:, 20:30] = True
+        Image.fromarray(hole).save(tmp_path / "hole.png")
+        load = page.locator("#mask").locator("xpath=..").locator("input[type=file]")
+        after(page, lambda: load.set_input_files(tmp_path / "hole.png"), tmp_path)
+        with page.expect_download() as download:
+            page.locator("#paste").click()
+        assert download.value.suggested_filename == "us-filled.png"
+        download.value.save_as(tmp_path / "us-filled.png")
+        saved, small = now(page, tmp_path)
+        with Image.open(tmp_path / "us-filled.png") as image:
+            filled = np.asarray(image)
+        np.testing.assert_array_equal(saved.context_mask[0, :, 0] == 0, [0] * 4 + [1] * 4 + [0] * 8)
+        np.testing.assert_array_equal(filled[~hole], pixels[~hole])
+        enlarged = Image.fromarray(small).resize((40, 40), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(filled[hole], np.asarray(enlarged)[:, 10:20].reshape(-1, 3))
+        assert session.read(tmp_path / "us-filled.png").to_dict() == saved.to_dict()
+        after(page, page.locator("#next").click, tmp_path)
+        assert not page.locator("#paste").is_visible()
 
 
 def test_three_tabs_do_not_mix(browser, address, tmp_path):

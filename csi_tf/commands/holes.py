@@ -61,8 +61,7 @@ class Holes:
         shown `image`, and from a file the hole of the region itself, (height, width) booleans."""
         hole = self._in_region(source, shape, region, note)
         if hole is not None:
-            seen = 1 - _touched(hole, (self.size, self.size)).astype(np.float32)[..., None]
-            return seen, hole
+            return seen(hole, self.size), hole
         # A random mask depends on the seed and the picture, not on the company it is drawn in.
         example = randomness.fold(0, "mask of a picture", image.tobytes())
         draw = masks.sampler(
@@ -86,19 +85,7 @@ class Holes:
                 if self.is_alpha
                 else hole_of_file(path, self.command.mask_convention)
             )
-        whole, shown = self.last[path], (region[3], region[2])
-        if not _alike(whole.shape, shape) and _alike(whole.shape, shown):
-            whole = inside = _stretched(whole, shown)
-        else:
-            if not _alike(whole.shape, shape):
-                note(
-                    f"the mask {path.name} is {whole.shape[1]}x{whole.shape[0]} and the picture"
-                    f" {shape[1]}x{shape[0]}: it is stretched over the picture"
-                )
-            whole = _stretched(whole, shape)
-            inside = cut(whole, region)
-        _tell_outside(whole, inside, note)
-        return inside
+        return laid_over(self.last[path], path.name, shape, region, note)
 
     def _file(self, source: Source) -> Path | None:
         if self.is_alpha:
@@ -166,6 +153,31 @@ def _matching(folder: Path, source: Source) -> Path:
     return inside / min(names)
 
 
+def laid_over(
+    hole: np.ndarray, name: str, shape: tuple[int, int], region: Box, note: Note
+) -> np.ndarray:
+    """What a mask file says of the region, (height, width) booleans: it lies over a picture of
+    this (height, width) or, if it has the region's proportions and not the picture's, over that."""
+    shown = (region[3], region[2])
+    if not _alike(hole.shape, shape) and _alike(hole.shape, shown):
+        hole = inside = _stretched(hole, shown)
+    else:
+        if not _alike(hole.shape, shape):
+            note(
+                f"the mask {name} is {hole.shape[1]}x{hole.shape[0]} and the picture"
+                f" {shape[1]}x{shape[0]}: it is stretched over the picture"
+            )
+        hole = _stretched(hole, shape)
+        inside = cut(hole, region)
+    _tell_outside(hole, inside, note)
+    return inside
+
+
+def seen(hole: np.ndarray, size: int) -> np.ndarray:
+    """The context mask (S, S, 1) in which every pixel that any of the hole falls into is hole."""
+    return 1 - _touched(hole, (size, size)).astype(np.float32)[..., None]
+
+
 def _alike(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     """Whether two sizes have the same proportions, to a pixel of the first."""
     (a, b), (c, d) = first, second
@@ -185,7 +197,7 @@ def _tell_outside(whole: np.ndarray, inside: np.ndarray, note: Note) -> None:
     """What of a hole is not filled."""
     count, filled = int(whole.sum()), int(inside.sum())
     outside = "outside the part that the model is shown"
-    other = "--crop=LEFT,TOP,WIDTH,HEIGHT shows it another"
+    other = "another --crop, or in the studio another square, shows it more"
     if not count:
         note(_EMPTY)
     elif not filled:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import os
 import re
 import shutil
 import time
@@ -16,15 +17,18 @@ import numpy as np
 
 from csi_tf import files, masks
 from csi_tf import session as sessions
+from csi_tf.commands import holes
+from csi_tf.data import image_files
 from csi_tf.errors import RunFailed
+from csi_tf.masks.files import hole_of_file
 from csi_tf.session import Session
 from csi_tf.studio import canvas
-from csi_tf.studio.desk import Desk, Desks, Result, Superseded, command, key, label, spread
+from csi_tf.studio.desk import Desk, Desks, Photo, Result, Superseded, command, key, label, spread
 from csi_tf.studio.engine import Engine
 
 Change = Callable[[Desk], Desk]
 SWEPT = 7  # values
-_RESULTS = 12  # what a filling changes, besides the sliders
+_RESULTS = 13  # what a filling changes, besides the sliders
 _PROGRESS = gr.Progress()  # Gradio finds it by being a default
 
 
@@ -102,16 +106,17 @@ class Actions:
         desk = self.desks.get(_person(request))
         size = self.engine.open(desk.session.model).model.size
         pixels = canvas.photo(path)
-        left, top, side = canvas.box(pixels.shape, part, across, down)
+        left, top, side, _ = square = canvas.box(pixels.shape, part, across, down)
         said = (
             f"your photo, {pixels.shape[1]}x{pixels.shape[0]} pixels: the square of {side} at"
             f" {left}, {top}, resized to {size}x{size}"
         )
         image = canvas.cropped(pixels, size, part, across, down)
-        photo = replace(desk.session, image=image, said=said)
+        shown = replace(desk.session, image=image, said=said)
+        photo = Photo(path, (pixels.shape[0], pixels.shape[1]), square)
         return self._picture(
             self.desks.change(
-                _person(request), lambda desk: desk.anew().with_picture(photo), desk.turn
+                _person(request), lambda desk: desk.anew().with_picture(shown, photo), desk.turn
             )
         )
 
@@ -126,7 +131,10 @@ class Actions:
                 duration=None,  # until it is read
             )
         return self._opened(
-            self._change(request, lambda desk: replace(desk, session=session, moved=0, face=None))
+            self._change(
+                request,
+                lambda desk: replace(desk, session=session, moved=0, face=None, photo=None),
+            )
         )
 
     def _opened(self, desk: Desk) -> Any:
@@ -161,7 +169,13 @@ class Actions:
         return self._hole(lambda mask: masks.named(name, len(mask)), request)
 
     def masked(self, path: str, request: gr.Request) -> Any:
-        return self._hole(lambda mask: masks.from_file(path, len(mask)), request)
+        photo = self.desks.get(_person(request)).photo
+        if photo is None:
+            return self._hole(lambda mask: masks.from_file(path, len(mask)), request)
+        # It was drawn over the photo, most likely.
+        whole = hole_of_file(path)
+        hole = holes.laid_over(whole, Path(path).name, photo.shape, photo.box, gr.Warning)
+        return self._hole(lambda mask: holes.seen(hole, len(mask)), request)
 
     def clear(self, request: gr.Request) -> Any:
         return self._hole(np.ones_like, request)
@@ -292,7 +306,7 @@ class Actions:
             )
             made = self.engine.complete(session, report)
             drawings = 1 + (result.drawings if result else 0)
-            done = Result(session, made, self.engine.inferred(session), drawings)
+            done = Result(session, made, self.engine.inferred(session), drawings, desk.photo)
             report(1, 1)  # nobody may want it any more
             shown = self._shown(done, time.monotonic() - started, request)
             # Last of all: what fails before has put no slider anywhere.
@@ -314,6 +328,7 @@ class Actions:
             self._file("session.json", session.to_json().encode(), request),
             command(),
             gr.Dropdown(choices=self._labels(session)),
+            gr.Button(visible=result.photo is not None),
         )
 
     def _chosen(self, result: Result, request: gr.Request) -> Any:
@@ -326,6 +341,17 @@ class Actions:
     def picked(self, result: Result, event: gr.SelectData, request: gr.Request) -> Any:
         result = replace(result, place=event.index)
         return result, *self._chosen(result, request)
+
+    def pasted(self, result: Result, request: gr.Request) -> str:
+        assert result.photo is not None  # else there is no button
+        path = result.photo.path
+        if not os.path.isfile(path):
+            raise gr.Error("The studio no longer has your photo; upload it again.")
+        if lost := image_files.losses(path):
+            gr.Info(f"It is written as 8-bit RGB, so {', '.join(lost)}.")
+        profile = image_files.rgb_profile(path)
+        png = result.session.to_png(result.pasted, result.number, profile)
+        return self._file(f"{Path(path).stem}-filled.png", png, request)
 
     def swept(
         self, result: Result | None, request: gr.Request, progress: gr.Progress = _PROGRESS

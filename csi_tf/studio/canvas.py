@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from csi_tf.commands.settings import Box
+from csi_tf.commands.sources import cut
 from csi_tf.data import image_files
 from csi_tf.pixels import enlarged
 from csi_tf.session import png
@@ -55,26 +57,24 @@ def photo(path: str) -> np.ndarray:
     return image_files.read_image(path)
 
 
-def box(shape: tuple[int, ...], part: float, across: float, down: float) -> tuple[int, int, int]:
-    """Left, top and side of the square of a photo that is used.
+def box(shape: tuple[int, ...], part: float, across: float, down: float) -> Box:
+    """The square of a photo that is used.
 
     `part` of the shorter side, at the place that `across` and `down` say, from 0 to 1.
     """
     height, width = shape[:2]
     side = max(1, round(part * min(height, width)))
-    return round(across * (width - side)), round(down * (height - side)), side
+    return round(across * (width - side)), round(down * (height - side)), side, side
 
 
 def cropped(pixels: np.ndarray, size: int, part: float, across: float, down: float) -> np.ndarray:
-    left, top, side = box(pixels.shape, part, across, down)
-    return image_files.resize_antialiased(pixels[top : top + side, left : left + side], size)
+    return image_files.resize_antialiased(cut(pixels, box(pixels.shape, part, across, down)), size)
 
 
 def framed(pixels: np.ndarray, part: float, across: float, down: float) -> np.ndarray:
     """The photo, small, all but the square that is used faded."""
-    left, top, side = box(pixels.shape, part, across, down)
-    faded = 255 - (255 - pixels) // 4
-    faded[top : top + side, left : left + side] = pixels[top : top + side, left : left + side]
+    square, faded = box(pixels.shape, part, across, down), 255 - (255 - pixels) // 4
+    cut(faded, square)[:] = cut(pixels, square)
     shown = Image.fromarray(faded)
     shown.thumbnail((480, 480))
     return np.asarray(shown)

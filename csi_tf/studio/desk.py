@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from csi_tf.commands import sheets
+from csi_tf.commands.holes import paste
+from csi_tf.commands.settings import Box
+from csi_tf.data import image_files
 from csi_tf.drawing import Progress
 from csi_tf.inpaint import Completions
 from csi_tf.latents import Latent
@@ -20,6 +23,15 @@ PEOPLE = 200  # whose desks are kept
 
 class Superseded(Exception):
     """Something newer was asked for, or nobody waits any longer."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What the picture is a square of."""
+
+    path: str
+    shape: tuple[int, int]  # height, width
+    box: Box
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +46,18 @@ class Desk:
     strokes: int = 0  # that the canvas has told
     stand: Mapping[int, float] = field(default_factory=dict)  # sliders, on the page
     face: Callable[[Progress], Session] | None = None  # draws what is then to be filled
+    photo: Photo | None = None
 
     def with_session(self, **changes: object) -> "Desk":
         return replace(self, session=replace(self.session, **changes))  # type: ignore[arg-type]
 
     def anew(self) -> "Desk":
         """For another picture under the same hole: its latents will be its own."""
-        return replace(self.with_session(latents={}), moved=0)
+        return replace(self.with_session(latents={}), moved=0, photo=None)
 
-    def with_picture(self, other: Session) -> "Desk":
-        return replace(self.with_session(image=other.image, said=other.said), face=None)
+    def with_picture(self, other: Session, photo: Photo | None = None) -> "Desk":
+        desk = self.with_session(image=other.image, said=other.said)
+        return replace(desk, face=None, photo=photo)
 
 
 class Desks:
@@ -151,6 +165,7 @@ class Result:
     made: Completions
     inferred: Sequence[float]  # where each slider stands by what is observed
     drawings: int  # so far
+    photo: Photo | None
     place: int = 0  # of the one that is looked at, among the completions, which are ranked
 
     @property
@@ -160,6 +175,13 @@ class Result:
     @property
     def number(self) -> int:
         return int(self.made.numbers[0, self.place])
+
+    @property
+    def pasted(self) -> np.ndarray:
+        """The photo at its own size, with the filling in the hole and nowhere else."""
+        assert self.photo is not None
+        pixels = image_files.read_image(self.photo.path)
+        return paste(pixels, self.photo.box, self.completion, self.session.context_mask, None)
 
     @property
     def gallery(self) -> list[tuple[np.ndarray, str]]:

@@ -202,6 +202,11 @@ class Page:
             self.load = gr.UploadButton(
                 "Load session", size="sm", file_types=[".json", ".png"], elem_id="load"
             )
+        self.paste = gr.Button(
+            "Download your photo, filled", size="sm", visible=False, elem_id="paste"
+        )
+        # Made when it is asked for, as a photo may be large; then the page presses this one.
+        self.pasted = gr.DownloadButton(visible="hidden", elem_id="pasted")
         self.command = gr.Code(
             label="The same on the command line", language="shell", elem_id="command"
         )
@@ -223,7 +228,7 @@ class Page:
         on_desk = [self.model, *picture, *numbers, self.which, *self.sliders]
         results = [
             *picture, self.result, self.status, self.large, self.both, self.png, self.spread,
-            self.gallery, self.save, self.command, self.which, *self.sliders,
+            self.gallery, self.save, self.command, self.which, self.paste, *self.sliders,
         ]  # fmt: skip
 
         def then_fill(event: Any) -> None:
@@ -259,6 +264,9 @@ class Page:
         self.stop.click(do.stop, None, self.status, **quick)
         self.gallery.select(
             do.picked, self.result, [self.result, self.large, self.both, self.png], **every
+        )
+        self.paste.click(telling(do.pasted), self.result, self.pasted, **every).success(
+            None, None, None, js="() => document.querySelector('#pasted').click()", **hidden
         )
         self.sweep.click(
             telling(do.swept),
