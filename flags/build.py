@@ -10,9 +10,10 @@ from typing import Any, get_type_hints
 from absl import flags as absl_flags
 
 import csi_tf
-from csi_tf import checks
+from csi_tf import checks, remarks
 from csi_tf.config import Config
-from csi_tf.modes import COMMANDS, MODES, WITH_OWN_FLAGS
+from csi_tf.files import FileError
+from csi_tf.modes import COMMANDS, MODES, TRAINING_MODES, WITH_OWN_FLAGS
 from csi_tf.settings import CheckedSettings, as_flag
 from flags.definitions import HELP, OWN_HELP, PRESET_FOLDER, define, tables
 
@@ -42,7 +43,8 @@ class UsageError(ValueError):
 def parse(argv: Sequence[str]) -> Settings:
     """The settings that `argv` (program name first) asks for.
 
-    A preset is weakest, then the flagfiles in their order, then the command line.
+    A preset is weakest, then the model of a warm start, the flagfiles in their order, and the
+    command line.
     """
     flagfiles, explicit = _split(argv[1:])
     try:
@@ -51,6 +53,7 @@ def parse(argv: Sequence[str]) -> Settings:
         values = define(mode)
         _check_arguments(arguments, values)
         _read(values, arguments)
+        given = {name for name in values if values[name].present}
         if mode in OWN_HELP:
             return _own(mode, values)
         if values.preset is not None:
@@ -69,10 +72,10 @@ def parse(argv: Sequence[str]) -> Settings:
             }
         )
         _check_inputs(config)
-        return config
+        return _with_weights(config, given)
     except UnicodeDecodeError:
         raise UsageError(f"no text file: {' '.join(flagfiles)}") from None
-    except (absl_flags.Error, ValueError) as error:
+    except (absl_flags.Error, ValueError, FileError) as error:
         raise UsageError(str(error).removeprefix("ERROR:: ")) from None
 
 
@@ -180,6 +183,17 @@ def _first_sentence(headings: dict[str, dict[str, str]], name: str) -> str:
     """The first sentence of a flag's help."""
     text = next(helps[name] for helps in headings.values() if name in helps)
     return re.split(r"(?<=[.]) ", text)[0].rstrip(".")
+
+
+def _with_weights(config: Config, given: set[str]) -> Config:
+    """Whoever starts from a model need not say what it is like."""
+    settled = {*HELP["Model"][1], "image_size"} <= given  # as in a flagfile that repeats a run
+    if config.run.mode not in TRAINING_MODES or not config.loop.warm_start or settled:
+        return config
+    checks.keras_backend()
+    with remarks.kept_out():
+        from csi_tf import warm_start
+    return warm_start.settled(config, given)
 
 
 def _check_inputs(config: Config) -> None:

@@ -136,9 +136,10 @@ LOOP = {
     " the conditioning maps. published, as the authors' code: those of the latents' maps too."
     " continued: the same, and the reverse net is not heard at first, so that nothing is lost."
     " mirrored: as continued, and the reverse net begins as stage one's forward net turned round.",
-    "warm_start": "Model file, checkpoint or run to take the weights of this stage from. The"
-    " optimiser starts anew, and --stage1 and --latent_warmup_steps are not needed. To go on with a"
-    " run whose checkpoints are at hand, start it again with its --run_dir instead.",
+    "warm_start": "Model, run or checkpoint to take the weights of this stage from. So are those of"
+    " the model's settings that are not given. The optimiser starts anew, and --stage1 and"
+    " --latent_warmup_steps are not needed; --preset=finetune has what suits other pictures. To go"
+    " on with a run whose checkpoints are at hand, start it again with its --run_dir instead.",
     "warm_start_parts": "What of --warm_start is taken. All of it, or the PixelCNN alone, while"
     " encoder and decoder begin afresh with --latent_warmup_steps: for a model whose latents came"
     " to nothing.",

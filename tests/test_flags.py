@@ -94,7 +94,7 @@ def test_paper_preset_says_every_setting_of_the_model():
 
 
 def test_presets_stand_on_their_own():
-    assert presets() == ["cpu", "paper", "tiny"]
+    assert presets() == ["cpu", "finetune", "paper", "tiny"]
     for name in presets():
         assert not re.search("preset|flagfile|--mode", (PRESET_FOLDER / f"{name}.cfg").read_text())
         as_file = parse("--mode=data", f"--flagfile={PRESET_FOLDER}/{name}.cfg")
@@ -176,7 +176,7 @@ def test_flagfile_says_every_setting_and_the_version():
         (["--mode=sample", "--latent=1=2"], ["--latent", "did you mean --latents?"]),
         (["--mode=sample", "--model=x", "--seed=-1"], ["seed", "2147483647"]),
         (["--mode=sample", "--model=x", "--order=best"], ["--order=best", "likelihood"]),
-        (["--mode=data", "--preset=gpu"], ["--preset=gpu", "cpu, paper, tiny"]),
+        (["--mode=data", "--preset=gpu"], ["--preset=gpu", "cpu, finetune, paper, tiny"]),
         (["--mode=data", "--flagfile"], ["--flagfile"]),
         (["--mode=data", "--flagfile="], ["--flagfile"]),
         (["--mode=data", "--flagfile=no/such.cfg"], ["no/such.cfg"]),

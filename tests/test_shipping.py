@@ -1,6 +1,7 @@
 """Models in half precision, models by their names, and training that starts from them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_a_warm_start_has_the_weights_and_counts_the_images(tmp_path, capsys, ea
     for name in kernels:
         np.testing.assert_allclose(weights[name], before[name], atol=1e-6)
     assert train(tmp_path / "other", start, "--filters=7") == 2
-    assert "does not fit" in capsys.readouterr().err
+    assert "do not fit a model with filters=7 and not " in capsys.readouterr().err
     arguments = [*tiny.flags(tiny.config("one_stage")), start, f"--run_dir={tmp_path / 'x'}"]
     assert run.main(["run.py", *arguments]) == 2
     assert "give --warm_start a model of one_stage" in capsys.readouterr().err
@@ -199,6 +200,41 @@ def test_a_warm_start_is_found_by_name_and_at_home(tmp_path, monkeypatch):
     assert warm_start._find("~/x.safetensors", "stage1") == tmp_path / "x.safetensors"
     parsed = flags.parse(["run.py", "--mode=stage1", "--warm_start=celeba32"])
     assert parsed.loop.warm_start == "celeba32"
+
+
+def test_what_a_warm_start_is_like_need_not_be_said(tmp_path):
+    config = tiny.config("stage2", data={"image_size": 16})
+    checkpoints.write(
+        tmp_path / "model.safetensors", {}, {"config": config.to_json(), "stage": "stage2"}
+    )
+    asked = ["run.py", "--mode=stage2", f"--warm_start={tmp_path / 'model.safetensors'}"]
+    for more in ([], ["--preset=cpu"]):
+        parsed = flags.parse([*asked, *more])
+        assert (parsed.model, parsed.data.image_size) == (config.model, 16)
+    assert parsed.optimiser == flags.parse(["run.py", "--mode=stage2", "--preset=cpu"]).optimiser
+    flagfile = tmp_path / "mine.cfg"
+    flagfile.write_text("--dropout=.25\n")
+    parsed = flags.parse([*asked, "--filters=7", f"--flagfile={flagfile}", "--image_size=32"])
+    assert parsed.model == replace(config.model, filters=7, dropout=0.25)
+    assert parsed.data.image_size == 32
+    flagfile.write_text(flags.flagfile_text(parsed))  # which says all: no file is needed
+    (tmp_path / "model.safetensors").unlink()
+    assert flags.parse(["run.py", f"--flagfile={flagfile}"]) == parsed
+    with pytest.raises(flags.UsageError, match="No such file"):
+        flags.parse(asked)
+
+
+def test_latents_keep_their_names_in_a_stage_two_on_other_pictures(tmp_path, eagerly):
+    config = tiny.config("train", optimiser={"train_steps": 1}, data={"limit": 16})
+    assert run.main(["run.py", *tiny.flags(config), f"--run_dir={tmp_path / 'before'}"]) == 0
+    (tmp_path / "before" / "stage2" / "latents.json").write_text(
+        '[{"name": "smile", "dimension": 1, "interval": [-2, 2], "rank": 1}]'
+    )
+    begun = replace(config, run=replace(config.run, mode="stage2"))
+    start = (f"--warm_start={tmp_path / 'before'}", f"--run_dir={tmp_path / 'after'}")
+    assert run.main(["run.py", *tiny.flags(begun), *start, "--seed=1"]) == 0
+    (smile,) = csi_tf.load(tmp_path / "after").named_latents
+    assert (smile.name, smile.dimension) == ("smile", 1)
 
 
 def test_what_comes_along_is_not_written_over():
