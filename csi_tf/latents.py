@@ -204,10 +204,7 @@ def _entry(entry: Any, latent_dim: int, where: str) -> Latent:
             " dimension or direction and, if you like, mask."
         )
     name, mask = entry["name"], entry.get("mask")
-    if not isinstance(name, str) or name != name.strip() or not name or _confusing(name):
-        raise ValueError(
-            f"{where} is called {name!r}; give it a name that is no number and has no '=' or ','."
-        )
+    check_name(name, where)
     where = f"{where} ({name})"
     interval, rank = _numbers(entry["interval"], f"{where}: interval"), entry["rank"]
     if len(interval) != 2 or not interval[0] < interval[1]:
@@ -230,6 +227,13 @@ def _entry(entry: Any, latent_dim: int, where: str) -> Latent:
             f"{where}: direction has length {length:g}, expected 1; divide it by its length."
         )
     return replace(latent, direction=direction / length)
+
+
+def check_name(name: Any, where: str) -> None:
+    if not isinstance(name, str) or name != name.strip() or not name or _confusing(name):
+        raise ValueError(
+            f"{where} is called {name!r}; give it a name that is no number and has no '=' or ','."
+        )
 
 
 def _confusing(name: str) -> bool:

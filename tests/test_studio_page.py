@@ -19,7 +19,7 @@ from browsing import (
 from PIL import Image
 
 import run
-from csi_tf import masks, session
+from csi_tf import latents, masks, session
 
 pytestmark = needs_chromium
 
@@ -198,6 +198,15 @@ def test_a_strip_another_completion_and_a_name(browser, address, tmp_path):
         renamed, _ = after(page, page.locator("#rename-do").click, tmp_path)
         assert renamed.names == {3: "grin"}
         assert "grin" in page.locator("#slider-3").inner_text()
+        with page.expect_download() as download:
+            page.locator("#names").click()
+        assert download.value.suggested_filename == "latents.json"
+        (named,) = latents.read(download.value.path(), 32)
+        assert (named.name, named.dimension) == ("grin", 3)
+        page.locator("#rename-which input").click()
+        page.get_by_role("option", name="latent 2").click()
+        page.locator("#rename-do").click()
+        page.get_by_text("Another latent is called").first.wait_for()
 
 
 def test_a_face_from_nothing(browser, address, tmp_path):

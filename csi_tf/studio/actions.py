@@ -16,6 +16,7 @@ import gradio as gr
 import numpy as np
 
 from csi_tf import files, masks
+from csi_tf import latents as latent_space
 from csi_tf import session as sessions
 from csi_tf.commands import holes
 from csi_tf.data import image_files
@@ -28,7 +29,7 @@ from csi_tf.studio.engine import Engine
 
 Change = Callable[[Desk], Desk]
 SWEPT = 7  # values
-_RESULTS = 13  # what a filling changes, besides the sliders
+_RESULTS = 14  # what a filling changes, besides the sliders
 _PROGRESS = gr.Progress()  # Gradio finds it by being a default
 
 
@@ -67,6 +68,26 @@ class Actions:
     def __init__(self, engine: Engine, directory: Path, most: int) -> None:
         self.engine, self.directory, self.most = engine, directory, most
         self.desks = Desks()
+        self._unsaid: dict[str, str] = {}  # what went wrong last, by person
+
+    def keeping(self, action: Callable[..., Any]) -> Callable[..., Any]:
+        """As `telling`, for what does not wait in the queue: of that Gradio's page shows no error,
+        so it is kept for `say`."""
+        tells = telling(action)
+
+        @functools.wraps(tells)
+        def keeps(*given: Any) -> Any:
+            try:
+                return tells(*given)
+            except gr.Error as error:
+                self._unsaid[_person(given[-1])] = error.message
+                raise
+
+        return keeps
+
+    def say(self, request: gr.Request) -> None:
+        if said := self._unsaid.pop(_person(request), ""):
+            raise gr.Error(said)
 
     def _change(self, request: gr.Request, change: Change = lambda desk: desk) -> Desk:
         return self.desks.change(_person(request), change)
@@ -211,14 +232,18 @@ class Actions:
         self._change(request, lambda desk: desk.with_session(latents={}))
 
     def renamed(self, number: int | None, name: str, request: gr.Request) -> None:
-        if number is None or not name.strip():
+        name = name.strip()
+        if number is None or not name:
             raise gr.Error("Choose a latent and give it a name.")
-        self._change(
-            request,
-            lambda desk: desk.with_session(
-                names={**desk.session.names, self._key(number, desk): name.strip()}
-            ),
-        )
+        latent_space.check_name(name, "The latent")
+
+        def rename(desk: Desk) -> Desk:
+            named = desk.with_session(names={**desk.session.names, self._key(number, desk): name})
+            if [each for each, _ in self._labels(named.session)].count(name) > 1:
+                raise ValueError(f"Another latent is called {name!r} already.")
+            return named
+
+        self._change(request, rename)
 
     def _key(self, number: int, desk: Desk) -> int | str:
         opened = self.engine.open(desk.session.model)
@@ -229,6 +254,21 @@ class Actions:
     def _labels(self, session: Session) -> list[tuple[str, int]]:
         sliders = self.engine.open(session.model).sliders
         return [(label(latent, session), number) for number, latent in enumerate(sliders)]
+
+    def _names(self, session: Session, request: gr.Request) -> gr.DownloadButton:
+        """A latents.json with what latents are called here, once one was renamed."""
+        opened = self.engine.open(session.model)
+        if not session.names:
+            return gr.DownloadButton(visible=False)
+        known = len(opened.model.named_latents)
+        kept = [
+            replace(latent, name=label(latent, session), rank=rank)
+            for rank, latent in enumerate(opened.sliders, 1)
+            if rank <= known or key(latent) in session.names
+        ]
+        path = self._place(latent_space.FILE, request)
+        latent_space.write(path, kept)
+        return gr.DownloadButton(value=str(path), visible=True)
 
     def _stand(self, result: Result) -> dict[int, float]:
         """Where each slider stands."""
@@ -328,6 +368,7 @@ class Actions:
             self._file("session.json", session.to_json().encode(), request),
             command(),
             gr.Dropdown(choices=self._labels(session)),
+            self._names(session, request),
             gr.Button(visible=result.photo is not None),
         )
 
@@ -387,10 +428,14 @@ class Actions:
 
     def _file(self, name: str, content: bytes, request: gr.Request) -> str:
         """Gradio copies it at once, so the next one may take its place."""
-        place = self._folder(request) / name
-        place.parent.mkdir(exist_ok=True)
+        place = self._place(name, request)
         files.write(place, content)
         return str(place)
+
+    def _place(self, name: str, request: gr.Request) -> Path:
+        place = self._folder(request) / name
+        place.parent.mkdir(exist_ok=True)
+        return place
 
     def _folder(self, request: gr.Request) -> Path:
         return self.directory / hashlib.sha256(_person(request).encode()).hexdigest()

@@ -121,6 +121,10 @@ class Page:
             self.which = gr.Dropdown([], label="Latent", elem_id="rename-which")
             self.name = gr.Textbox(label="Its name", max_length=40, elem_id="rename-name")
             self.rename = gr.Button("Rename", size="sm", elem_id="rename-do")
+            # Beside a model file it gives the model's latents these names everywhere.
+            self.names = gr.DownloadButton(
+                "Download the names: latents.json", size="sm", visible=False, elem_id="names"
+            )
 
     def _slider_rows(self, numbers: range) -> None:
         for number in numbers:
@@ -219,26 +223,31 @@ class Page:
         # Gradio would drop what is clicked while the click before is on its way.
         every: dict[str, Any] = {"trigger_mode": "multiple"} | hidden
         newest: dict[str, Any] = {"trigger_mode": "always_last"} | hidden
-        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-        # Of two requests on their way at once the later one may arrive first.
-        quick, in_turn = at_once | every, at_once | newest
         drawing = DRAWING | every
         numbers = [self.seed, self.samples, self.truncation, self.whole]
         picture = [self.editor, self.note]
         on_desk = [self.model, *picture, *numbers, self.which, *self.sliders]
         results = [
             *picture, self.result, self.status, self.large, self.both, self.png, self.spread,
-            self.gallery, self.save, self.command, self.which, self.paste, *self.sliders,
+            self.gallery, self.save, self.command, self.which, self.names, self.paste,
+            *self.sliders,
         ]  # fmt: skip
+
+        def at_once(trigger: Any, action: Any, given: Any, out: Any, how: Any = every) -> Any:
+            """Past the queue, where of two requests on their way the later one may arrive first."""
+            hurry: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+            event = trigger(do.keeping(action), given, out, **hurry, **how)
+            event.failure(do.say, None, None, **every)
+            return event
 
         def then_fill(event: Any) -> None:
             asked = [self.result, *numbers]
             event.success(telling(do.fill), asked, results, show_progress_on=self.status, **drawing)
 
         for chosen in (blocks.load, self.model.input):
-            then_fill(chosen(telling(do.first), self.model, on_desk, **in_turn))
-        then_fill(self.next.click(telling(do.another), None, picture, **in_turn))
-        then_fill(self.draw.click(telling(do.new), None, None, **in_turn))
+            then_fill(at_once(chosen, do.first, self.model, on_desk, newest))
+        then_fill(at_once(self.next.click, do.another, None, picture, newest))
+        then_fill(at_once(self.draw.click, do.new, None, None, newest))
         then_fill(self.load.upload(telling(do.loaded), self.load, on_desk, **newest))
         square = [self.photo, self.part, self.across, self.down]
         self.photo.change(telling(actions.framed), square, self.frame, **newest)
@@ -246,27 +255,25 @@ class Page:
             slider.release(telling(actions.framed), square, self.frame, **newest)
         then_fill(self.use.click(telling(do.used), square, picture, **newest))
 
-        self.editor.input(telling(do.painted), self.editor, self.status, **quick)
-        self.clear.click(telling(do.clear), None, self.editor, **quick)
-        self.invert.click(telling(do.invert), None, self.editor, **quick)
+        at_once(self.editor.input, do.painted, self.editor, self.status)
+        at_once(self.clear.click, do.clear, None, self.editor)
+        at_once(self.invert.click, do.invert, None, self.editor)
         then_fill(self.mask.upload(telling(do.masked), self.mask, self.editor, **newest))
         for button, name in zip(self.boxes, BOXES, strict=True):
-            then_fill(button.click(telling(partial(do.box, name)), None, self.editor, **quick))
+            then_fill(at_once(button.click, partial(do.box, name), None, self.editor))
         for number, (slider, reset) in enumerate(zip(self.sliders, self.resets, strict=True)):
-            moved, returned = (telling(partial(f, number)) for f in (do.moved, do.returned))
-            then_fill(slider.release(moved, slider, None, **in_turn))
-            then_fill(reset.click(returned, None, None, **quick))
-        then_fill(self.all.click(telling(do.all_returned), None, None, **quick))
-        renamed = [self.which, self.name]
-        then_fill(self.rename.click(telling(do.renamed), renamed, None, **quick))
-        asked = [self.editor, self.roll]
-        then_fill(self.fill.click(telling(do.asked), asked, self.seed, **quick))
-        self.stop.click(do.stop, None, self.status, **quick)
+            moved, returned = (partial(f, number) for f in (do.moved, do.returned))
+            then_fill(at_once(slider.release, moved, slider, None, newest))
+            then_fill(at_once(reset.click, returned, None, None))
+        then_fill(at_once(self.all.click, do.all_returned, None, None))
+        then_fill(at_once(self.rename.click, do.renamed, [self.which, self.name], None))
+        then_fill(at_once(self.fill.click, do.asked, [self.editor, self.roll], self.seed))
+        at_once(self.stop.click, do.stop, None, self.status)
         self.gallery.select(
             do.picked, self.result, [self.result, self.large, self.both, self.png], **every
         )
         self.paste.click(telling(do.pasted), self.result, self.pasted, **every).success(
-            None, None, None, js="() => document.querySelector('#pasted').click()", **hidden
+            None, None, None, js="() => document.querySelector('#pasted').click()", **every
         )
         self.sweep.click(
             telling(do.swept),
