@@ -22,6 +22,7 @@ from tensorboard import program
 import flags
 import run
 from csi_tf import loading, masks
+from flags.definitions import MODEL
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text()
@@ -36,6 +37,7 @@ COMMANDS = [
 PROGRAM = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("python run.py")]
 TRAINING = ("train", "stage1", "stage2", "one_stage")
 SHORT = [line for line in tiny.flags(tiny.config("train")) if "mode" not in line]
+OF_MODEL = {*MODEL, "image_size"}  # which a warm start brings along
 MEASURED = ["--images=10", "--num_samples=2", "--posterior_draws=2", "--train_images=100"]
 MEASURED += ["--encoded_images=64", "--control_images=10", "--control_values=3"]
 
@@ -73,7 +75,9 @@ def shortened(argv):
     """The same command, over in seconds."""
     mode = mode_of(argv)
     if mode in TRAINING:
-        return [argv[0], *SHORT, *argv[1:]]
+        is_warm = any(each.startswith("--warm_start") for each in argv)
+        short = [each for each in SHORT if not (is_warm and each[2:].split("=")[0] in OF_MODEL)]
+        return [argv[0], *short, *argv[1:]]
     if mode == "data":
         return [*argv, "--image_size=16"]
     if mode == "evaluate":
