@@ -24,7 +24,7 @@ from csi_tf.masks.files import hole_of_image
 
 FORMAT = 1
 CHUNK = "csi-tf-session"
-MOST = 20_000_000  # bytes of a file: it may be a photo that a completion was pasted into
+MOST = 8_000_000  # bytes of JSON: a picture of 256x256 takes a fortieth
 MOST_SIDE, MOST_SAMPLES = 256, 16
 UNLIMITED = 3.0  # truncations from here on are None: colours go as far as they like
 
@@ -95,12 +95,13 @@ class Session:
 def read(path: Any) -> Session:
     """A session from its JSON or from a PNG; ValueError saying what is wrong with the file."""
     file = checks.existing_file(path)
-    if file.stat().st_size > MOST:
+    with file.open("rb") as start:
+        is_png = start.read(4) == b"\x89PNG"
+    if not is_png and file.stat().st_size > MOST:
         raise ValueError(f"{file.name} is larger than any session is.")
-    content = file.read_bytes()
-    if content.startswith(b"\x89PNG"):
+    if is_png:  # perhaps a large photo, with a completion in it, of which no pixel is read
         try:
-            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            with Image.open(file, formats=("PNG",)) as image:
                 if CHUNK not in image.info and max(image.size) <= MOST_SIDE:
                     image.load()  # it may stand after the pixels
                 content = str(image.info[CHUNK]).encode()
@@ -109,6 +110,8 @@ def read(path: Any) -> Session:
                 f"{file.name} has no session in it: it is no PNG of the studio's, or another"
                 " program has saved it since."
             ) from None
+    else:
+        content = file.read_bytes()
     try:
         return parse(json.loads(content))
     except (ValueError, RecursionError) as error:

@@ -140,14 +140,14 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
         images_before, carried = warm_start.load(
             learner, config.loop.warm_start, config.loop.warm_start_parts
         )
-        if stage == "stage2" and worker == 0:
-            warm_start.keep_names(config.loop.warm_start, directory)
     elif stage1 is not None:
         images_before = stage_one.start_from(learner, stage1, config.loop.stage2_init)
     batches = batches_of(config, images, stage, carried, count, worker)
     chief = worker == 0
     if chief:
         _check_room(learner, directory)
+        if before is None and config.loop.warm_start is not None and stage == "stage2":
+            warm_start.keep_names(config.loop.warm_start, directory)
     records = directory if chief else directory / f"worker-{worker}"
     with (
         logs.Recorder(records, start + 1 if start else 0, tensorboard=chief) as recorder,

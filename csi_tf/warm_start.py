@@ -1,26 +1,29 @@
 """Training begun with the weights of a model file: on other pictures, or where the run it came from
 is not at hand."""
 
-import shutil
 from collections.abc import Collection
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import csi_tf
-from csi_tf import checkpoints, checks, latents, loading, logs
+from csi_tf import checkpoints, checks, files, latents, loading, logs
 from csi_tf import model as models
 from csi_tf.config import Config, ModelConfig
 from csi_tf.learner import Learner
+from csi_tf.loading import MODEL_FILE
 
 PIXEL_CNN = ("forward/", "reverse/")
+_NOT_SEEN = {"dropout", "hole_fill", "full_image_encoder"}  # in the shapes of weights
 
 
 def settled(config: Config, given: Collection[str]) -> Config:
     """With the model's settings those of the weights it begins with, but for those given."""
     where = config.loop.warm_start
     assert where is not None
-    path = _find(where, config.run.mode)
-    before = loading.settings(path, checkpoints.read(path)[1])
+    before = _of_run(config)  # of a run that is gone on with; the weights may be gone by now
+    if before is None:
+        path = _find(where, config.run.mode)
+        before = loading.settings(path, checkpoints.read(path)[1])
     taken = {name: value for name, value in asdict(before.model).items() if name not in given}
     size = config.data.image_size if "image_size" in given else before.data.image_size
     return replace(
@@ -28,6 +31,19 @@ def settled(config: Config, given: Collection[str]) -> Config:
         model=replace(config.model, **taken),
         data=replace(config.data, image_size=size),
     )
+
+
+def _of_run(config: Config) -> Config | None:
+    """What the run directory was begun with, if from the same weights."""
+    if config.run.run_dir is None:
+        return None
+    directory = checks.path(config.run.run_dir)
+    try:
+        before = Config.from_json((directory / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None  # runs.open_directory says what is wrong
+    is_begun = checkpoints.latest(directory / "checkpoints") or (directory / MODEL_FILE).exists()
+    return before if is_begun and before.loop.warm_start == config.loop.warm_start else None
 
 
 def load(learner: Learner, where: str, parts: str = "all") -> tuple[int, int]:
@@ -50,12 +66,15 @@ def load(learner: Learner, where: str, parts: str = "all") -> tuple[int, int]:
         checkpoints.match(weights := checkpoints.import_half(weights), named)
     except ValueError as error:
         changes = learner.config.changes(loading.settings(path, info))
-        networks = {"image_size", *(each.name for each in fields(ModelConfig))}
+        networks = {"image_size", *(each.name for each in fields(ModelConfig))} - _NOT_SEEN
         said = "; ".join(change for name, change in changes.items() if name in networks)
-        raise ValueError(
-            f"the weights of {path} do not fit a model with {said or error}: leave out what says"
-            " so, as settings of the model that nobody gives are those of --warm_start"
-        ) from None
+        if said:
+            raise ValueError(
+                f"the weights of {path} do not fit a model with {said}: leave out what says so, as"
+                " settings of the model that nobody gives are those of --warm_start"
+            ) from None
+        with loading.explained(path, info):
+            raise error
     for name, variable in named.items():
         if parts == "pixelcnn" and not name.startswith(PIXEL_CNN):
             continue
@@ -68,12 +87,14 @@ def load(learner: Learner, where: str, parts: str = "all") -> tuple[int, int]:
 
 def keep_names(where: str, directory: Path) -> None:
     """Stage two leaves encoder and decoder as they are, so latents mean what they meant before."""
-    names, kept = latents.file_of(_find(where, "stage2")), directory / latents.FILE
-    if names is not None and not kept.exists():
-        shutil.copyfile(names, kept)
-        logs.say(
-            f"stage2: latents keep their names, {kept}; without it those of an evaluation count"
-        )
+    path, kept = _find(where, "stage2"), directory / latents.FILE
+    if path.parent.name == "checkpoints":  # of a run, whose names lie beside its model
+        path = path.parent.parent / MODEL_FILE
+    names = latents.file_of(path)
+    kept.unlink(missing_ok=True)  # of another model, from which a run was not begun after all
+    if names is not None:
+        files.write(kept, names.read_bytes())
+        logs.say(f"stage2: latents keep their names, {kept}; without it an evaluation's count")
 
 
 def is_past_warmup(where: str, stage: str) -> bool:
@@ -88,5 +109,5 @@ def _find(where: str, stage: str) -> Path:
     if path.suffix == checkpoints.SUFFIX:
         return path
     place = loading.SHIPPED / where if where in csi_tf.available() else path
-    own = place / stage / loading.MODEL_FILE
+    own = place / stage / MODEL_FILE
     return own if own.is_file() else loading.find(where)

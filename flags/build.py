@@ -187,8 +187,14 @@ def _first_sentence(headings: dict[str, dict[str, str]], name: str) -> str:
 
 def _with_weights(config: Config, given: set[str]) -> Config:
     """Whoever starts from a model need not say what it is like."""
+    if config.run.mode not in TRAINING_MODES:
+        return config
+    if config.run.preset == "finetune" and config.loop.warm_start is None:
+        raise UsageError(
+            "--preset=finetune goes on from a model: name one, such as --warm_start=celeba32"
+        )
     settled = {*HELP["Model"][1], "image_size"} <= given  # as in a flagfile that repeats a run
-    if config.run.mode not in TRAINING_MODES or not config.loop.warm_start or settled:
+    if config.loop.warm_start is None or settled:
         return config
     checks.keras_backend()
     with remarks.kept_out():

@@ -32,7 +32,8 @@ RUN = {
     " --help lists them. Mode"
     " reproduce: train what the figures need, measure it, draw them and say which claims hold.",
     "preset": "Settings to start from. Flags of a --flagfile win over the preset, flags on the"
-    " command line over both, in whatever order they come.",
+    " command line over both, in whatever order they come. What --warm_start says of the model wins"
+    " over the preset too.",
     "seed": "Seed of everything random.",
     "run_dir": "Directory to write to. By default a new one under runs/, named after the date, the"
     " mode and the main settings. It receives config.json and flagfile.txt;"

@@ -1,6 +1,7 @@
 """Models in half precision, models by their names, and training that starts from them."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -222,6 +223,8 @@ def test_what_a_warm_start_is_like_need_not_be_said(tmp_path):
     assert flags.parse(["run.py", f"--flagfile={flagfile}"]) == parsed
     with pytest.raises(flags.UsageError, match="No such file"):
         flags.parse(asked)
+    with pytest.raises(flags.UsageError, match="name one, such as --warm_start=celeba32"):
+        flags.parse(["run.py", "--mode=stage2", "--preset=finetune"])
 
 
 def test_latents_keep_their_names_in_a_stage_two_on_other_pictures(tmp_path, eagerly):
@@ -231,10 +234,19 @@ def test_latents_keep_their_names_in_a_stage_two_on_other_pictures(tmp_path, eag
         '[{"name": "smile", "dimension": 1, "interval": [-2, 2], "rank": 1}]'
     )
     begun = replace(config, run=replace(config.run, mode="stage2"))
-    start = (f"--warm_start={tmp_path / 'before'}", f"--run_dir={tmp_path / 'after'}")
-    assert run.main(["run.py", *tiny.flags(begun), *start, "--seed=1"]) == 0
-    (smile,) = csi_tf.load(tmp_path / "after").named_latents
-    assert (smile.name, smile.dimension) == ("smile", 1)
+    (checkpoint,) = (tmp_path / "before" / "stage2" / "checkpoints").glob("*")
+    for start in (tmp_path / "before", checkpoint):
+        place = tmp_path / f"from {start.name}"
+        place.mkdir()
+        (place / "latents.json").write_text("of a start that came to nothing")
+        asked = [*tiny.flags(begun), f"--warm_start={start}", f"--run_dir={place}", "--seed=1"]
+        assert run.main(["run.py", *asked]) == 0
+        (smile,) = csi_tf.load(place).named_latents
+        assert (smile.name, smile.dimension) == ("smile", 1)
+    shutil.rmtree(tmp_path / "before")  # it is not needed any more to go on
+    assert run.main(["run.py", *asked, "--train_steps=2"]) == 0
+    short = [each for each in asked if not each.startswith(("--filters", "--mixtures"))]
+    assert run.main(["run.py", *short, "--train_steps=2"]) == 0
 
 
 def test_what_comes_along_is_not_written_over():

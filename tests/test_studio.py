@@ -314,6 +314,53 @@ def test_a_photo_that_comes_late_replaces_no_picture_that_came_since(engine, tmp
     assert "your photo" in actions.desks.get("a").session.said
 
 
+def test_a_mask_lies_over_the_photo_that_it_was_drawn_over(engine, tmp_path):
+    """And what is pasted back keeps to it, finer than the model's pixels."""
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    (name,) = engine.names
+    actions.first(name, person)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 100, 3)).astype("uint8")
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    actions.used(str(tmp_path / "photo.png"), 40 / 60, 1, 0, person)  # columns 60 to 99
+    hole = np.zeros((60, 100), bool)
+    hole[21, 61:98] = True  # a line, in row 8 of the model's 16
+    Image.fromarray(hole).save(tmp_path / "line.png")
+    actions.masked(str(tmp_path / "line.png"), person)
+    asked = actions.desks.get("a")
+    seen = asked.session.context_mask[..., 0]
+    assert (seen[8] == 0).all()
+    assert (np.delete(seen, 8, axis=0) == 1).all()
+    made = engine.complete(asked.session)
+    filled = Result(asked.session, made, [], 1, asked.photo).pasted
+    np.testing.assert_array_equal(filled[~hole], pixels[~hole])
+    assert (filled[hole] != pixels[hole]).any()
+    actions.invert(person)  # the canvas says what is filled, from now on
+    asked = actions.desks.get("a")
+    made = engine.complete(asked.session)
+    filled = Result(asked.session, made, [], 1, asked.photo).pasted
+    changed = (filled != pixels).any(axis=-1)
+    assert not changed[20:22].any()  # 2.5 rows for each of the model
+    assert changed[:20, 60:].mean() > 0.9
+    # One of the model's own size lies over what the model is shown.
+    masks.to_file(masks.named("nose", 16), tmp_path / "nose.png")
+    actions.masked(str(tmp_path / "nose.png"), person)
+    shown = actions.desks.get("a").session.context_mask
+    np.testing.assert_array_equal(shown, masks.named("nose", 16))
+
+
+def test_a_photo_is_kept_until_another_picture_has_come(drawing, tmp_path):
+    person, (name, _) = SimpleNamespace(session_hash="a"), drawing.engine.names
+    drawing.first(name, person)
+    Image.fromarray(FACE).save(tmp_path / "photo.png")
+    drawing.used(str(tmp_path / "photo.png"), 1, 0, 0, person)
+    drawing.new(person)
+    drawing.stop(person)
+    assert drawing.desks.get("a").photo is not None
+    drawing.new(person)
+    drawing.fill(None, *ASKED, person)
+    assert drawing.desks.get("a").photo is None
+
+
 def test_a_photo_that_is_gone_is_asked_for_again(engine, tmp_path):
     """What is uploaded is kept for a day."""
     actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")

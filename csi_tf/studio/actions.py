@@ -190,13 +190,20 @@ class Actions:
         return self._hole(lambda mask: masks.named(name, len(mask)), request)
 
     def masked(self, path: str, request: gr.Request) -> Any:
-        photo = self.desks.get(_person(request)).photo
-        if photo is None:
+        desk, hole = self.desks.get(_person(request)), hole_of_file(path)
+        photo, size = desk.photo, len(desk.session.image)
+        if photo is None or desk.face is not None or hole.shape == (size, size):
             return self._hole(lambda mask: masks.from_file(path, len(mask)), request)
         # It was drawn over the photo, most likely.
-        whole = hole_of_file(path)
-        hole = holes.laid_over(whole, Path(path).name, photo.shape, photo.box, gr.Warning)
-        return self._hole(lambda mask: holes.seen(hole, len(mask)), request)
+        hole = holes.laid_over(hole, Path(path).name, photo.shape, photo.box, gr.Warning)
+
+        def lay(desk: Desk) -> Desk:
+            if desk.photo is not photo:  # another picture has come since
+                raise Superseded
+            desk = desk.with_session(context_mask=holes.seen(hole, size))
+            return replace(desk, photo=replace(photo, hole=hole))
+
+        return _canvas(self._change(request, lay))
 
     def clear(self, request: gr.Request) -> Any:
         return self._hole(np.ones_like, request)
@@ -268,6 +275,10 @@ class Actions:
         ]
         path = self._place(latent_space.FILE, request)
         latent_space.write(path, kept)
+        try:
+            latent_space.read(path, len(opened.sliders[0].direction))
+        except ValueError:  # a session's file may call latents anything
+            return gr.DownloadButton(visible=False)
         return gr.DownloadButton(value=str(path), visible=True)
 
     def _stand(self, result: Result) -> dict[int, float]:

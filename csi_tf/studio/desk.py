@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from csi_tf.commands import sheets
-from csi_tf.commands.holes import paste
+from csi_tf.commands import holes, sheets
 from csi_tf.commands.settings import Box
 from csi_tf.data import image_files
 from csi_tf.drawing import Progress
@@ -25,13 +24,14 @@ class Superseded(Exception):
     """Something newer was asked for, or nobody waits any longer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Photo:
     """What the picture is a square of."""
 
     path: str
     shape: tuple[int, int]  # height, width
     box: Box
+    hole: np.ndarray | None = None  # of the box, finer than the model's pixels: a mask file's
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Desk:
 
     def anew(self) -> "Desk":
         """For another picture under the same hole: its latents will be its own."""
-        return replace(self.with_session(latents={}), moved=0, photo=None)
+        return replace(self.with_session(latents={}), moved=0)
 
     def with_picture(self, other: Session, photo: Photo | None = None) -> "Desk":
         desk = self.with_session(image=other.image, said=other.said)
@@ -180,8 +180,11 @@ class Result:
     def pasted(self) -> np.ndarray:
         """The photo at its own size, with the filling in the hole and nowhere else."""
         assert self.photo is not None
+        mask, hole = self.session.context_mask, self.photo.hole
+        if hole is not None and not np.array_equal(holes.seen(hole, len(mask)), mask):
+            hole = None  # painted on since
         pixels = image_files.read_image(self.photo.path)
-        return paste(pixels, self.photo.box, self.completion, self.session.context_mask, None)
+        return holes.paste(pixels, self.photo.box, self.completion, mask, hole)
 
     @property
     def gallery(self) -> list[tuple[np.ndarray, str]]:

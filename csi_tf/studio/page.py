@@ -272,9 +272,9 @@ class Page:
         self.gallery.select(
             do.picked, self.result, [self.result, self.large, self.both, self.png], **every
         )
-        self.paste.click(telling(do.pasted), self.result, self.pasted, **every).success(
-            None, None, None, js="() => document.querySelector('#pasted').click()", **every
-        )
+        self.paste.click(
+            telling(do.pasted), self.result, self.pasted, show_progress_on=self.status, **newest
+        ).success(None, None, None, js="() => document.querySelector('#pasted').click()", **every)
         self.sweep.click(
             telling(do.swept),
             self.result,
