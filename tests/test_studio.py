@@ -314,6 +314,18 @@ def test_a_photo_that_comes_late_replaces_no_picture_that_came_since(engine, tmp
     assert "your photo" in actions.desks.get("a").session.said
 
 
+def test_a_slider_that_is_let_go_where_it_stands_is_not_set(drawing):
+    person, (name, _) = SimpleNamespace(session_hash="a"), drawing.engine.names
+    drawing.first(name, person)
+    drawing.another(person)
+    drawing.fill(None, *ASKED, person)
+    before = drawing.desks.get("a")
+    drawing.moved(0, before.stand[0], person)
+    assert drawing.desks.get("a") is before
+    drawing.moved(0, before.stand[0] + 0.5, person)
+    assert drawing.desks.get("a").session.latents == {0: before.stand[0] + 0.5}
+
+
 def test_a_mask_lies_over_the_photo_that_it_was_drawn_over(engine, tmp_path):
     """And what is pasted back keeps to it, finer than the model's pixels."""
     actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")

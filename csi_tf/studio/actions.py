@@ -220,6 +220,11 @@ class Actions:
     # Latents
 
     def moved(self, number: int, value: float, request: gr.Request) -> None:
+        # A list that lay over the slider closes before the mouse is let go, which is no move.
+        desk = self.desks.get(_person(request))
+        if desk.stand.get(number) == round(value, 2) and desk.begun >= desk.turn:
+            return
+
         def move(desk: Desk) -> Desk:
             latents = {**desk.session.latents, self._key(number, desk): value}
             stand = {**desk.stand, number: round(value, 2)}
