@@ -327,6 +327,59 @@ def test_image_folders_with_their_own_splits(folder):
     assert sizes == [3, 2, 5]
 
 
+def test_folders_have_attributes_from_a_table_beside_their_pictures(folder, tmp_path):
+    name = folder(30)
+    root = tmp_path / "pictures"
+    (root / "broken.png").write_bytes(b"no picture")  # skipped, and so is its row
+    keys = [path.relative_to(root).as_posix() for path in root.rglob("*.png")]
+    rows = [f"{key},{level % 2},{level // 2 % 2}" for level, key in enumerate(sorted(keys))]
+    (root / "attributes.csv").write_text("\n".join(["file,odd,Second Bit", *rows, "gone.png,0,0"]))
+    for split, count in [("train", 24), ("test", 6), ("all", 30)]:
+        read = data.arrays(name, split, 6)
+        assert len(read) == count
+        assert read.attribute_names == ("odd", "Second Bit")
+        levels = read.images[:, 0, 0, 0]
+        assert read.attributes.tolist() == [[level % 2, level // 2 % 2] for level in levels]
+    streamed = list(data.load(name, "all", 6).take(3).as_numpy_iterator())
+    assert [row["attributes"].tolist() for row in streamed] == [[0, 0], [1, 0], [0, 1]]
+
+
+def test_the_table_of_a_folder_with_splits_lies_above_them(folder, tmp_path):
+    folder(2, "pictures/train")
+    name = folder(1, "pictures/val/deeper")
+    files = sorted((tmp_path / "pictures").rglob("*.png"))
+    keys = [str(path.relative_to(tmp_path / "pictures")) for path in files]
+    # As spreadsheets write it, and with -1 as in CelebA
+    table = f"\ufefffile;smile\r\n{keys[0]};TRUE\r\n{keys[1]};-1\r\n.\\"
+    table += keys[2].replace("/", "\\") + ";1\r\n;\r\n"
+    (tmp_path / "pictures" / "attributes.csv").write_bytes(table.encode())
+    assert data.arrays(name, "train", 6).attributes.tolist() == [[1], [0]]
+    assert data.arrays(name, "validation", 6).attributes.tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (
+            b"file,smile\n000.png,1\n",
+            "no row for 1 of the 2 pictures, or names them otherwise: 001.png",
+        ),
+        (b"file,smile\n000.png,1\n001.png,2\n", "Line 3 .* 1 values of 0 or 1: smile"),
+        (b"file,smile\n000.png,1\n001.png\n", "Line 3"),
+        (b"file,smile\n000.png,1\n001.png,0\n001.png,1\n", "two rows for 001.png that differ"),
+        (b"000.png\n001.png\n", "first line with a name"),
+        (b"file,smile,smile\n", "no two alike"),
+        (b"", "first line with a name"),
+        (b"file,smile\xff\n", "not UTF-8"),
+    ],
+)
+def test_mistakes_in_a_table_of_attributes_are_named(folder, tmp_path, table, words):
+    name = folder(2)
+    (tmp_path / "pictures" / "attributes.csv").write_bytes(table)
+    with pytest.raises(data.DataError, match=words):
+        data.arrays(name, "all", 6)
+
+
 @pytest.mark.parametrize("called", ["val", "valid"])
 def test_the_folder_of_validation_has_several_names(folder, called):
     folder(3, "pictures/train")

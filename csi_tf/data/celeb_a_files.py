@@ -5,14 +5,13 @@
 in the authors' layout or, with .csv tables, in the one commonly mirrored.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from csi_tf.data.base import CHUNK, Chunk, Source, check_split
+from csi_tf.data.base import Source, check_split
 from csi_tf.data.errors import DataError
-from csi_tf.data.image_files import list_images, read_squares
+from csi_tf.data.image_files import list_images, read_chunks
 
 SPLITS = ("train", "validation", "test")  # in the order of CelebA's numbers 0, 1, 2
 CROP = 128  # the paper's centre crop of the aligned 218x178 frame
@@ -36,18 +35,15 @@ def open_split(folder: str, split: str, size: int, crop: int | None) -> Source:
             "unpack img_align_celeba.zip there."
         )
 
-    def chunks() -> Iterator[Chunk]:
-        images, labels = [], []
-        for number, image in read_squares(paths, size, crop or CROP):
-            images.append(image)
-            labels.append([value == "1" for value in attributes[paths[number].name]])
-            if len(images) == CHUNK:
-                yield {"image": np.stack(images), "attributes": np.array(labels, np.uint8)}
-                images, labels = [], []
-        if images:
-            yield {"image": np.stack(images), "attributes": np.array(labels, np.uint8)}
-
-    return Source(len(paths), chunks, tuple(names), exact=False)
+    labels = np.array(
+        [[value == "1" for value in attributes[path.name]] for path in paths], np.uint8
+    )
+    return Source(
+        len(paths),
+        lambda: read_chunks(paths, size, crop or CROP, labels),
+        tuple(names),
+        exact=False,
+    )
 
 
 def _table(root: Path, stem: str) -> dict[str, list[str]]:

@@ -1,22 +1,18 @@
-"""Any folder of images as a dataset."""
+"""Any folder of images as a dataset, with attributes where labels.py finds them."""
 
 import os
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
+from csi_tf.data import labels as attribute_table
 from csi_tf.data.base import (
-    CHUNK,
     SPLIT_NAMES,
-    Chunk,
     Source,
     check_split,
     held_out,
     held_out_splits,
 )
-from csi_tf.data.image_files import existing_folder, images_under, list_images, read_squares
+from csi_tf.data.image_files import existing_folder, images_under, list_images, read_chunks
 
 
 def splits(folder: str) -> tuple[str, ...]:
@@ -41,17 +37,10 @@ def open_split(folder: str, split: str, size: int, crop: int | None) -> Source:
         keys = [path.relative_to(root).as_posix() for path in found]
         paths = [found[number] for number in held_out(keys, split, what)]
 
-    def chunks() -> Iterator[Chunk]:
-        block = []
-        for _, image in read_squares(paths, size, crop):
-            block.append(image)
-            if len(block) == CHUNK:
-                yield {"image": np.stack(block)}
-                block = []
-        if block:
-            yield {"image": np.stack(block)}
-
-    return Source(len(paths), chunks, exact=False)
+    labels, names = attribute_table.read(root, paths) or (None, ())
+    return Source(
+        len(paths), lambda: read_chunks(paths, size, crop, labels), tuple(names), exact=False
+    )
 
 
 def _own_splits(root: Path) -> dict[str, Path]:

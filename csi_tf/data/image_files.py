@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from csi_tf import checks, pictures
+from csi_tf.data.base import CHUNK, Chunk
 from csi_tf.data.errors import DataError, ImageFileError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -239,8 +241,8 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     ours: list[str] = []
     found = list(images_under(folder, closed, ours))
     if ours:
-        _tell_once(f"Left out pictures that this program has written: {_listed(sorted(ours))}")
-    unreadable = _listed([f"{error.filename} ({error.strerror})" for error in closed])
+        _tell_once(f"Left out pictures that this program has written: {listed(sorted(ours))}")
+    unreadable = listed([f"{error.filename} ({error.strerror})" for error in closed])
     if not found and closed:
         raise DataError(
             f"No image can be read under {folder}: there is no access to {unreadable}; "
@@ -291,7 +293,7 @@ def read_squares(
                     else:
                         yield number, image
     finally:  # Also when the reader stops early: what was skipped until then is told.
-        skipped = _listed([str(error) for error in failures], " ")
+        skipped = listed([str(error) for error in failures], " ")
         if 0 < len(failures) < len(paths):
             logger.warning(
                 "Skipped %d of %d image files of the split: %s", len(failures), len(paths), skipped
@@ -301,7 +303,21 @@ def read_squares(
         raise DataError(f"{files} cannot be read: {skipped}")
 
 
-def _listed(items: Sequence[str], separator: str = ", ") -> str:
+def read_chunks(
+    paths: Sequence[Path], size: int, crop: int | None, attributes: np.ndarray | None = None
+) -> Iterator[Chunk]:
+    """The readable files of `read_squares` in blocks, with their rows of (N, A) attributes."""
+    squares = read_squares(paths, size, crop)
+    while block := list(islice(squares, CHUNK)):
+        numbers, images = zip(*block, strict=True)
+        chunk = {"image": np.stack(images)}
+        if attributes is not None:
+            chunk["attributes"] = attributes[list(numbers)]
+        yield chunk
+
+
+def listed(items: Sequence[str], separator: str = ", ") -> str:
+    """The first of them, and how many more there are."""
     left = len(items) - NAMED
     more = f"{separator}and {left} more" if left > 0 else ""
     return separator.join(items[:NAMED]) + more

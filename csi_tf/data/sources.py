@@ -5,7 +5,8 @@
     tfds:NAME          any TFDS dataset with an image; its own splits
     npz:PATH           one .npz file (npz_files.py); the splits its 'split' array names, and "all"
     images:DIR         a folder of image files, read recursively; subfolders train and validation
-                       or test are its splits, and "all"
+                       or test are its splits, and "all"; attributes.csv in it (labels.py) are
+                       its attributes
 
 One rule for what is held out: the validation split where there is one, else test
 (`held_out_split`). A source with neither holds out, as "test", a twentieth of its examples, or

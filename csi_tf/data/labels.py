@@ -1,0 +1,71 @@
+"""attributes.csv in a folder of images: what is known of each picture, 0 or 1.
+
+    file,Smiling,Glasses
+    anna.jpg,1,0
+    holidays/ben.png,0,1
+
+Files are named as seen from that folder. Spreadsheets also write semicolons, a byte order mark and
+TRUE and FALSE; CelebA has -1 where an attribute is absent.
+"""
+
+import csv
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from csi_tf.data.errors import DataError
+from csi_tf.data.image_files import listed
+
+NAME = "attributes.csv"
+_LEVELS = {"1": 1, "true": 1, "0": 0, "-1": 0, "false": 0}
+
+
+def read(root: Path, paths: Sequence[Path]) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """Labels uint8 (N, A) of these pictures of a folder and their names; None without a table."""
+    table = root / NAME
+    if not table.exists():
+        return None
+    rows, names = _table(table)
+    keys = [path.relative_to(root).as_posix() for path in paths]
+    missing = [key for key in keys if key not in rows]
+    if missing:
+        raise DataError(
+            f"{table} has no row for {len(missing):,} of the {len(keys):,} pictures, or names them"
+            f" otherwise: {listed(missing)}. Add the rows (files are named as seen from its"
+            f" folder), or rename {NAME} to go without attributes."
+        )
+    return np.array([rows[key] for key in keys], np.uint8), names
+
+
+def _table(path: Path) -> tuple[dict[str, list[int]], tuple[str, ...]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = file.readline()
+            delimiter = ";" if ";" in head else ","
+            lines = list(csv.reader(chain([head], file), delimiter=delimiter))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8.") from error
+    except (OSError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', error)}.") from error
+    names = [name.strip() for name in lines[0][1:]] if lines else []
+    if not names or not all(names) or len({*names}) < len(names):
+        raise DataError(
+            f"{path} needs a first line with a name for each column, no two alike:"
+            f" file,Smiling,Glasses. It begins with {head[:80]!r}."
+        )
+    rows: dict[str, list[int]] = {}
+    for number, fields in enumerate(lines[1:], 2):
+        if not any(field.strip() for field in fields):
+            continue
+        key = fields[0].strip().replace("\\", "/").removeprefix("./")
+        levels = [_LEVELS.get(field.strip().lower()) for field in fields[1:]]
+        if len(levels) != len(names) or None in levels:
+            raise DataError(
+                f"Line {number} of {path} is {delimiter.join(fields)[:120]!r}; expected a file and"
+                f" {len(names)} values of 0 or 1: {', '.join(names)[:200]}."
+            )
+        if rows.setdefault(key, levels) != levels:
+            raise DataError(f"{path} has two rows for {key} that differ; keep one.")
+    return rows, tuple(names)
