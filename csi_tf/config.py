@@ -220,10 +220,9 @@ class Config(CheckedSettings):
                     "warm_start_parts pixelcnn has encoder and decoder learnt anew, which stage two"
                     " leaves as they are: give it to mode stage1 or one_stage"
                 )
-        if self.run.mode in STAGE_TWO_MODES and not self.model.latents:
+        if self.run.mode == "reproduce" and not self.model.latents:
             raise ValueError(
-                "without latents there is no stage one to start from: train the bidirectional"
-                " PixelCNN by itself with --mode=one_stage --nolatents"
+                "mode reproduce trains models with and without latents: leave out --nolatents"
             )
 
     def _trains_latents(self) -> bool:

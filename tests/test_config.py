@@ -104,6 +104,10 @@ def test_defaults_are_the_papers():
             ({"run": {"mode": mode}, "loop": {"stage1": "a/run"}}, ["stage1", mode, "leave it out"])
             for mode in ("train", "stage1", "one_stage")
         ),
+        (
+            {"run": {"mode": "reproduce"}, "model": {"latents": False}},
+            ["reproduce", "leave out --nolatents"],
+        ),
         ({"data": {"image_size": 8}}, ["image_size", "16"]),
         ({"data": {"dataset": "two\nlines"}}, ["dataset", "single line"]),
         ({"run": {"mode": "trian"}}, ["mode", "data", "trian"]),

@@ -185,8 +185,12 @@ def test_stage_two_starts_from_stage_one(init, v_is_copied, conditioning):
 
 
 @pytest.mark.parametrize("weight_norm", [False, True])
-def test_continued_stage_two_begins_with_the_distribution_stage_one_ended_with(weight_norm):
-    config = ModelConfig(**tiny.MODEL | {"conditioning": "paper", "weight_norm": weight_norm})
+@pytest.mark.parametrize("latents", [False, True])
+def test_continued_stage_two_begins_with_the_distribution_stage_one_ended_with(
+    latents, weight_norm
+):
+    changed = {"conditioning": "paper", "weight_norm": weight_norm, "latents": latents}
+    config = ModelConfig(**tiny.MODEL | changed)
     one = models.make(models.for_stage(config, "stage1"), 16, seed=1)
     weights = {name: np.asarray(v) for name, v in models.named_weights(one).items()}
     tensors = {k: tf.constant(v) for k, v in batch().items()}
@@ -204,7 +208,7 @@ def test_continued_stage_two_begins_with_the_distribution_stage_one_ended_with(w
     stages.start_stage_two(two, weights, "continued")
     with tf.GradientTape() as tape:
         share, _, _ = stages.loss(two, None, "stage2", tensors, dataset_size=100)
-    u = [v for v in two.trainable_variables if "conditioning_1" in v.path]
+    u = [v for v in two.trainable_variables if f"conditioning_{int(latents)}" in v.path]
     # A gain moves first, and the direction it stretches after it.
     u = [v for v in u if not weight_norm or v.path.endswith("gain")]
     assert u
