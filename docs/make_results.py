@@ -1,17 +1,21 @@
-"""Numbers of README, model cards and docs/results.md, from the evaluations of the models that come
-along and from the reproductions in docs/ledger: python docs/make_results.py
+"""Numbers of README, model cards and docs, from the evaluations of the models that come along, the
+reproductions in docs/ledger and the files of weights: python docs/make_results.py
 
 They stand between <!-- NAME --> and <!-- end of NAME -->, and a test keeps them true.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
 SHIPPED = REPOSITORY / "csi_tf" / "shipped"
+LEDGER = REPOSITORY / "docs" / "ledger"
 NAMES = ("procedural_faces", "celeba32")
 BOXES = ("mouth", "eyes", "nose", "center", "bottom_half", "rectangle")
 SIDES = ("top", "left", "right", "bottom")
@@ -125,6 +129,8 @@ def pages() -> dict[Path, str]:
     made[results] = _put(results.read_text(), "aims", _aims(found))
     made[results] = _put(made[results], "ledger", _ledger())
     made[results] = _put(made[results], "whole", _whole(found))
+    notes = REPOSITORY / "docs" / "training_notes.md"
+    made[notes] = _put(notes.read_text(), "runs", _runs())
     for name, report in found.items():
         card = SHIPPED / name / "README.md"
         made[card] = _put(card.read_text(), "evaluation", _card(report))
@@ -168,7 +174,7 @@ def _whole(reports: Any) -> Iterator[str]:
     heads = ["mean of 5 boxes", "posterior", "whole", "whole less posterior"]
     heads += ["linear Gaussian", "whole less linear Gaussian"]
     for name in NAMES:
-        place = REPOSITORY / "docs" / "ledger" / f"{name}_long" / "models" / "csi"
+        place = LEDGER / f"{name}_long" / "models" / "csi"
         ours, posterior = Report.read(place / "evaluation_whole"), reports[name]
         about = ours.about
         commits = sorted({about["commit"], *about.get("other_commits", {}).values()})
@@ -230,11 +236,43 @@ def _ledger() -> Iterator[str]:
     yield re.sub("^#", "##", ledger.page(records), flags=re.M)
 
 
+def _runs() -> Iterator[str]:
+    """What the files of all weights that are kept say of how they came to be."""
+    from csi_tf import checkpoints, logs
+    from csi_tf.loading import MODEL_FILE
+
+    heads = ["weights", "stage", "images, with those before", "precision", "seed"]
+    yield "| " + " | ".join([*heads, "commit", "machine", "minutes"]) + " |"
+    yield "|---" * (len(heads) + 3) + "|"
+    for path in [path for root in (SHIPPED, LEDGER) for path in sorted(root.rglob(MODEL_FILE))]:
+        info = checkpoints.read(path)[1]
+        config = json.loads(info["config"])
+        images = [info["images_seen"], info["images_seen"] + info["images_before"]]
+        cells = [
+            f"`{path.parent.relative_to(REPOSITORY)}`",
+            info["stage"],
+            ", ".join(f"{count:,}" for count in dict.fromkeys(images)),
+            config["optimiser"]["precision"],
+            config["run"]["seed"],
+            info["commit"],
+            info["machine"],
+            _minutes([line["time"] for line in logs.read_metrics(path.parent)]),
+        ]
+        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _minutes(times: list[float]) -> str:
+    """Of a log, without the gaps that ten times the median one fits into: there it had stopped."""
+    gaps = [b - a for a, b in pairwise(times)]
+    longest = 10 * median(gaps)
+    return f"{sum(gap for gap in gaps if gap < longest) / 60:.0f}"
+
+
 def _records(name: str) -> list[dict[str, Any]]:
     """Of NAME at every length, such as NAME_short; the longest training first."""
     from csi_tf.reproduce import ledger
 
-    paths = sorted((REPOSITORY / "docs" / "ledger").glob(f"{name}*/{ledger.RECORD}"))
+    paths = sorted(LEDGER.glob(f"{name}*/{ledger.RECORD}"))
     records = [ledger.read(path) for path in paths]
     return sorted(records, key=lambda each: -max(each["about"]["models"].values()))
 
@@ -243,7 +281,7 @@ def _own_z(name: str, report: Any) -> str:
     """By the evaluation of the stage one that comes along."""
     from csi_tf.evaluation.report import Report
 
-    place = REPOSITORY / "docs" / "ledger" / f"{name}_long" / "models" / "info_vae"
+    place = LEDGER / f"{name}_long" / "models" / "info_vae"
     stage_one = Report.read(place / "evaluation")
     worth = stage_one.measures["likelihood/whole/bits_of_z"]
     return _verdict(worth.estimate >= OWN_Z, _cell(stage_one, "likelihood/whole/bits_of_z"))
