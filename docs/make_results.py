@@ -288,16 +288,29 @@ def _own_z(name: str, report: Any) -> str:
 
 
 def _entries(name: str, report: Any) -> str:
+    """By the evaluation that comes along; under small holes by one of more pictures and values."""
+    from csi_tf.evaluation.report import Report
+
     if report.about["dataset"] != "procedural_faces":
         return "-"
-    steering = [each for each in report.about["latents"] if each.get("steers")]
-    factors = {each["factor"] for each in steering}
-    axes = {each["factor"] for each in steering if each["kind"] == "axis"}
+    place = LEDGER / f"{name}_long" / "models" / "csi" / "evaluation_control"
+    small = Report.read(place).about
+    (everywhere, axes), (inside, axes_inside) = map(_steered, (report.about, small))
+    holes = small["settings"]["masks"].replace(",", ", ")
+    pictures = small["settings"]["control_images"]
     said = (
-        f"{len(factors)}, of them {', '.join(sorted(factors & PARTS))} at eyes, nose or mouth;"
-        f" plain axes steer {len(axes)}"
+        f"{len(everywhere)}, plain axes {len(axes)}; under {holes} ({pictures} pictures)"
+        f" {len(inside)}, plain axes {len(axes_inside)}; parts of the face among these:"
+        f" {', '.join(sorted(inside & PARTS))}"
     )
-    return _verdict(len(factors) >= ENTRIES and len(factors & PARTS) >= LOCAL, said)
+    return _verdict(len(everywhere) >= ENTRIES and len(inside & PARTS) >= LOCAL, said)
+
+
+def _steered(about: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """Factors that entries steer alone; those that plain axes do."""
+    steering = [each for each in about["latents"] if each.get("steers")]
+    axes = {each["factor"] for each in steering if each["kind"] == "axis"}
+    return {each["factor"] for each in steering}, axes
 
 
 def _attributes(name: str, report: Any) -> str:
@@ -422,8 +435,8 @@ AIMS = {
         _judged("parts_pay", 0),
         "models-of-the-ledger",
     ),
-    f"entries of `latents.json` steer {ENTRIES} factors or more, {LOCAL} of them at eyes, nose or"
-    " mouth": (_entries, "small-parts-of-a-face"),
+    f"entries of `latents.json` steer {ENTRIES} factors or more, {LOCAL} parts of the face under"
+    " holes at eyes, nose or mouth": (_entries, "small-parts-of-a-face"),
     f"{LATENTS} latents or more have a clear, named effect, among them smile or mouth, and skin,"
     " hair or light": (_attributes, "the-included-models-on-a-gpu"),
     f"seam without truncation from {SEAM[0]} to {SEAM[1]} on every side": (
