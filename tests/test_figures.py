@@ -342,6 +342,15 @@ def test_figures_are_asked_for_by_their_numbers():
         Figures("m", batch=0)
 
 
+def test_a_single_validation_is_a_point_in_the_curves():
+    rows = [{"step": 5, "validation/kl": 2.0}]
+
+    two = [*rows, {"step": 6, "validation/kl": 2.0}]
+    (panel,) = curves.draw(rows, "").axes
+    assert panel.lines[0].get_marker() == "o"
+    assert curves.draw(two, "").axes[0].lines[0].get_marker() == ""
+
+
 def test_curves_of_a_model_without_latents_show_no_empty_panels():
     def titles(*keys):
         rows = [{"step": step} | dict.fromkeys(keys, 1.0 / step) for step in (1, 2)]

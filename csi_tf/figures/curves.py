@@ -47,7 +47,8 @@ def _panel(panel: Axes, name: str, curves: dict[str, np.ndarray]) -> None:
     for kind, (steps, values) in curves.items():
         label = {"train": "training batches", "validation": "held out"}[kind]
         colour = {"train": TRAINING, "validation": HELD_OUT}[kind]
-        panel.plot(steps, values, color=colour, linewidth=1.2, label=label)
+        alone = "o" if len(steps) == 1 else ""  # a line through one point shows nothing
+        panel.plot(steps, values, color=colour, linewidth=1.2, marker=alone, label=label)
     panel.legend(fontsize=8, frameon=False)
     if PANELS[name] == "bits_per_dim":
         whole = np.concatenate([values for _, values in curves.values()])
