@@ -60,12 +60,13 @@ def _table(path: Path) -> tuple[dict[str, list[int]], tuple[str, ...]]:
         if not any(field.strip() for field in fields):
             continue
         key = fields[0].strip().replace("\\", "/").removeprefix("./")
-        levels = [_LEVELS.get(field.strip().lower()) for field in fields[1:]]
-        if len(levels) != len(names) or None in levels:
+        values = [field.strip().lower() for field in fields[1:]]
+        if len(values) != len(names) or not _LEVELS.keys() >= {*values}:
             raise DataError(
                 f"Line {number} of {path} is {delimiter.join(fields)[:120]!r}; expected a file and"
                 f" {len(names)} values of 0 or 1: {', '.join(names)[:200]}."
             )
+        levels = [_LEVELS[value] for value in values]
         if rows.setdefault(key, levels) != levels:
             raise DataError(f"{path} has two rows for {key} that differ; keep one.")
     return rows, tuple(names)
