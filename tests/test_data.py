@@ -370,6 +370,7 @@ def test_the_table_of_a_folder_with_splits_lies_above_them(folder, tmp_path):
         (b"000.png\n001.png\n", "first line with a name"),
         (b"file,smile,smile\n", "no two alike"),
         (b"", "first line with a name"),
+        (b"000.png,0\n001.png,1\n", "first line with a name"),
         (b"file,smile\xff\n", "not UTF-8"),
     ],
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from csi_tf.data.errors import DataError
-from csi_tf.data.image_files import listed
+from csi_tf.data.image_files import SUFFIXES, listed
 
 NAME = "attributes.csv"
 _LEVELS = {"1": 1, "true": 1, "0": 0, "-1": 0, "false": 0}
@@ -50,7 +50,8 @@ def _table(path: Path) -> tuple[dict[str, list[int]], tuple[str, ...]]:
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', error)}.") from error
     names = [name.strip() for name in lines[0][1:]] if lines else []
-    if not names or not all(names) or len({*names}) < len(names):
+    headless = not names or lines[0][0].strip().lower().endswith(SUFFIXES)
+    if headless or not all(names) or len({*names}) < len(names):
         raise DataError(
             f"{path} needs a first line with a name for each column, no two alike:"
             f" file,Smiling,Glasses. It begins with {head[:80]!r}."
