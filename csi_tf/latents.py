@@ -15,6 +15,7 @@ import json
 import math
 import numbers
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -78,6 +79,9 @@ def read(path: str | os.PathLike[str], latent_dim: int) -> tuple[Latent, ...]:
 
 def write(path: str | os.PathLike[str], latents: Iterable[Latent]) -> None:
     """The file that `read` gives back."""
+    latents = list(latents)
+    for number, each in enumerate(latents, 1):
+        check_name(each.name, f"entry {number}")
     entries = [
         {"name": each.name}
         | (
@@ -234,6 +238,12 @@ def check_name(name: Any, where: str) -> None:
         raise ValueError(
             f"{where} is called {name!r}; give it a name that is no number and has no '=' or ','."
         )
+
+
+def sayable(name: str) -> str:
+    """The name that `check_name` takes for one that data have."""
+    name = re.sub(r"[=,]", "_", name).strip()
+    return f"attribute {name}".strip() if not name or _confusing(name) else name
 
 
 def _confusing(name: str) -> bool:

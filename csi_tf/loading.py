@@ -67,10 +67,13 @@ def stage_one_of(path: Path) -> Path | None:
 
 
 def share_latents(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> bool:
-    """Whether encoder and decoder are the same, in half precision: one may be an export."""
+    """Whether encoder and decoder are the same, in half precision: one may be an export.
+
+    Models without latents have none to share.
+    """
     parts = tuple(f"{prefix}{part}/" for part in ("encoder", "decoder"))
     names = [name for name in one if name.startswith(parts)]
-    return all(
+    return bool(names) and all(
         name in other
         and np.array_equal(np.asarray(one[name], np.float16), np.asarray(other[name], np.float16))
         for name in names

@@ -131,7 +131,8 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     count, worker = learner.workers
     images_before, carried = (info.get(f"images_{name}", 0) for name in ("before", "carried"))
     if before:
-        if stage1 is not None:
+        # Without latents nothing of stage one is shared any more: all of it is trained on.
+        if stage1 is not None and config.model.latents:
             stage_one.check_origin(state, stage1, directory)
         _check_data(info, len(images), directory)
         learner.load(state)

@@ -439,6 +439,18 @@ def test_two_latents_of_one_factor_have_two_names():
     assert [(each.name, each.dimension) for each in named] == [("smile", 1), ("smile 2", 0)]
 
 
+@pytest.mark.parametrize(
+    ("factor", "name"),
+    [("hair=black", "hair_black"), ("Hair, black", "Hair_ black"), ("5", "attribute 5")],
+)
+def test_latents_of_factors_that_are_no_names_can_be_read_back(tmp_path, factor, name):
+    """Data may call an attribute anything, and what is written has to load."""
+    readings = ramps([1.0])
+    found = control.measure(readings, readings, VALUES, [factor], np.zeros(1), np.ones(1))
+    latents.write(tmp_path / latents.FILE, control.entries(found, control.axes(1)))
+    assert [each.name for each in latents.read(tmp_path / latents.FILE, 1)] == [name]
+
+
 def test_the_best_of_every_factor_comes_before_the_second_best_of_any():
     readings = np.concatenate([ramps([1.0, 0]), ramps([-3.0, 0]), ramps([0, 0.5])])
     made = control.measure(readings, readings, VALUES, "ab", np.zeros(2), np.full(2, WIDE))

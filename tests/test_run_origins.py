@@ -113,6 +113,19 @@ def test_only_its_own_stage_one_belongs_to_a_stage_two(tmp_path, trained):
     assert loading.stage_one_of(tmp_path / "stage2" / MODEL_FILE) is None
 
 
+def test_two_stages_without_latents_share_nothing_once_begun(tmp_path, eagerly):
+    run, bare = tmp_path / "run", {"latents": False}
+    training.run(tiny.config("train", optimiser=STEPS, model=bare), run)
+    weights, info = checkpoints.read(run / "stage2" / MODEL_FILE)
+    assert info["images_before"] == checkpoints.read(run / "stage1" / MODEL_FILE)[1]["images_seen"]
+    assert {name.split("/")[0] for name in weights} >= {"forward", "reverse"}
+    assert not any(name.startswith(("encoder", "decoder")) for name in weights)
+    # Nothing tells whether a stage one beside it is its own, so none is taken for it.
+    assert loading.stage_one_of(run / "stage2" / MODEL_FILE) is None
+    training.run(tiny.config("train", optimiser={"train_steps": 4}, model=bare), run)
+    assert checkpoints.read(run / "stage2" / MODEL_FILE)[1]["step"] == 4
+
+
 def test_of_several_stages_one_that_saw_most_is_taken(tmp_path, monkeypatch, trained):
     """Not a trial of a few steps because it is newer."""
     monkeypatch.chdir(tmp_path)

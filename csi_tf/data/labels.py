@@ -4,11 +4,13 @@
     anna.jpg,1,0
     holidays/ben.png,0,1
 
-Files are named as seen from that folder. Spreadsheets also write semicolons, a byte order mark and
-TRUE and FALSE; CelebA has -1 where an attribute is absent.
+Files are named as seen from that folder. Spreadsheets also write semicolons or tabs, a byte order
+mark and TRUE and FALSE; CelebA has -1 where an attribute is absent, and file systems of macOS write
+accents apart from their letters.
 """
 
 import csv
+import unicodedata
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -19,6 +21,7 @@ from csi_tf.data.errors import DataError
 from csi_tf.data.image_files import SUFFIXES, listed
 
 NAME = "attributes.csv"
+_OR_WITHOUT = f", or rename {NAME} to go without attributes."
 _LEVELS = {"1": 1, "true": 1, "0": 0, "-1": 0, "false": 0}
 
 
@@ -28,13 +31,16 @@ def read(root: Path, paths: Sequence[Path]) -> tuple[np.ndarray, tuple[str, ...]
     if not table.exists():
         return None
     rows, names = _table(table)
-    keys = [path.relative_to(root).as_posix() for path in paths]
+    keys = [unicodedata.normalize("NFC", path.relative_to(root).as_posix()) for path in paths]
     missing = [key for key in keys if key not in rows]
     if missing:
+        spare = next(iter(rows.keys() - {*keys}), None)
         raise DataError(
             f"{table} has no row for {len(missing):,} of the {len(keys):,} pictures, or names them"
-            f" otherwise: {listed(missing)}. Add the rows (files are named as seen from its"
-            f" folder), or rename {NAME} to go without attributes."
+            f" otherwise: {listed(missing)}."
+            + (f" It has, for instance, {spare!r}." if spare is not None else "")
+            + " Add the rows (files are named as seen from its folder)"
+            + _OR_WITHOUT
         )
     return np.array([rows[key] for key in keys], np.uint8), names
 
@@ -43,29 +49,33 @@ def _table(path: Path) -> tuple[dict[str, list[int]], tuple[str, ...]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
-            delimiter = ";" if ";" in head else ","
+            columns = {each: len(next(csv.reader([head], delimiter=each), [])) for each in ",;\t"}
+            delimiter = max(columns, key=columns.__getitem__)
             lines = list(csv.reader(chain([head], file), delimiter=delimiter))
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8.") from error
+        raise DataError(f"{path} is not UTF-8 text; save it as CSV UTF-8{_OR_WITHOUT}") from error
     except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', error)}.") from error
+        why = getattr(error, "strerror", error)
+        raise DataError(f"{path} cannot be read: {why}. Mend that{_OR_WITHOUT}") from error
     names = [name.strip() for name in lines[0][1:]] if lines else []
     headless = not names or lines[0][0].strip().lower().endswith(SUFFIXES)
     if headless or not all(names) or len({*names}) < len(names):
         raise DataError(
-            f"{path} needs a first line with a name for each column, no two alike:"
-            f" file,Smiling,Glasses. It begins with {head[:80]!r}."
+            f"{path} begins with {head[:80]!r}; it needs a first line with a name for each column,"
+            f" no two alike, with commas, semicolons or tabs between: file,Smiling,Glasses. Add it"
+            f"{_OR_WITHOUT}"
         )
     rows: dict[str, list[int]] = {}
     for number, fields in enumerate(lines[1:], 2):
         if not any(field.strip() for field in fields):
             continue
-        key = fields[0].strip().replace("\\", "/").removeprefix("./")
+        key = unicodedata.normalize("NFC", fields[0].strip())
+        key = key.replace("\\", "/").removeprefix("./")
         values = [field.strip().lower() for field in fields[1:]]
         if len(values) != len(names) or not _LEVELS.keys() >= {*values}:
             raise DataError(
-                f"Line {number} of {path} is {delimiter.join(fields)[:120]!r}; expected a file and"
-                f" {len(names)} values of 0 or 1: {', '.join(names)[:200]}."
+                f"Row {number} of {path} is {delimiter.join(fields)[:120]!r}; expected a file and 0"
+                f" or 1 for each of {', '.join(names)[:200]}. Fill it in{_OR_WITHOUT}"
             )
         levels = [_LEVELS[value] for value in values]
         if rows.setdefault(key, levels) != levels:

@@ -298,7 +298,8 @@ def entries(control: Control, measured: Sequence[Latent]) -> list[Latent]:
     for rank, i in enumerate(sorted(range(len(found)), key=place.__getitem__), 1):
         latent = found[i][1]
         taken = {each.name for each in ranked}
-        several = (latent.name, *(f"{latent.name} {n}" for n in range(2, len(found) + 1)))
+        said = latents.sayable(latent.name)
+        several = (said, *(f"{said} {n}" for n in range(2, len(found) + 1)))
         name = next(each for each in several if each not in taken)
         ranked.append(replace(latent, name=name, rank=rank))
     return ranked
