@@ -220,11 +220,12 @@ def _card(report: Any) -> Iterator[str]:
 
 
 def _aims(reports: Any) -> Iterator[str]:
-    yield "| aim | " + " | ".join(NAMES) + " | tried for what is missed |"
+    yield "| aim | " + " | ".join(NAMES) + " | tried for what is not met |"
     yield "|---" * (len(NAMES) + 2) + "|"
     for words, (judge, tried) in AIMS.items():
         cells = [judge(name, report) for name, report in reports.items()]
-        note = f"[notes](training_notes.md#{tried})" if MISSED in "".join(cells) else "-"
+        met = all(cell == "-" or cell.startswith("met") for cell in cells)
+        note = "-" if met else f"[notes](training_notes.md#{tried})"
         yield "| " + " | ".join([words, *cells, note]) + " |"
 
 
@@ -241,17 +242,17 @@ def _runs() -> Iterator[str]:
     from csi_tf import checkpoints, logs
     from csi_tf.loading import MODEL_FILE
 
-    heads = ["weights", "stage", "images, with those before", "precision", "seed"]
+    heads = ["weights", "stage", "images (with those before)", "precision", "seed"]
     yield "| " + " | ".join([*heads, "commit", "machine", "minutes"]) + " |"
     yield "|---" * (len(heads) + 3) + "|"
     for path in [path for root in (SHIPPED, LEDGER) for path in sorted(root.rglob(MODEL_FILE))]:
         info = checkpoints.read(path)[1]
         config = json.loads(info["config"])
-        images = [info["images_seen"], info["images_seen"] + info["images_before"]]
+        seen, before = info["images_seen"], info["images_before"]
         cells = [
             f"`{path.parent.relative_to(REPOSITORY)}`",
             info["stage"],
-            ", ".join(f"{count:,}" for count in dict.fromkeys(images)),
+            f"{seen:,}" + (f" ({seen + before:,})" if before else ""),
             config["optimiser"]["precision"],
             config["run"]["seed"],
             info["commit"],
@@ -278,7 +279,7 @@ def _records(name: str) -> list[dict[str, Any]]:
 
 
 def _own_z(name: str, report: Any) -> str:
-    """By the evaluation of the stage one that comes along."""
+    """By an evaluation, kept in the ledger, of the stage one that comes along."""
     from csi_tf.evaluation.report import Report
 
     place = LEDGER / f"{name}_long" / "models" / "info_vae"
