@@ -129,6 +129,7 @@ class ObjectiveConfig(CheckedSettings):
 @dataclass(frozen=True)
 class OptimiserConfig(CheckedSettings):
     learning_rate: float = 1e-4
+    stage2_learning_rate: float | None = None
     batch_size: int = 64
     epochs: int = 200
     train_steps: int | None = None
@@ -141,7 +142,7 @@ class OptimiserConfig(CheckedSettings):
     xla: bool = False
 
     def check(self) -> None:
-        self._above_zero("learning_rate", "clip_norm")
+        self._above_zero("learning_rate", "stage2_learning_rate", "clip_norm")
         self._at_least(1, "batch_size", "epochs", "train_steps")
         self._at_least(0, "warmup_steps", "latent_warmup_steps")
         self._require(self.ema is None or 0 < self.ema < 1, "ema", "above 0 and below 1")
@@ -238,6 +239,8 @@ class Config(CheckedSettings):
         free |= {f.name for f in fields(LoopConfig)}
         if self.run.mode in STAGE_TWO_MODES:
             free -= {"stage1", "stage2_init"}
+        else:
+            free.add("stage2_learning_rate")
         if "auto" in (self.optimiser.precision, other.optimiser.precision):
             free.add("precision")
         changes = self.changes(other)

@@ -95,4 +95,6 @@ def _fits(config: Config, other: Config) -> bool:
     model = replace(
         other.model, reverse=config.model.reverse, reverse_features=config.model.reverse_features
     )
-    return not config.differences(replace(other, model=model, loop=config.loop))
+    optimiser = replace(other.optimiser, stage2_learning_rate=config.optimiser.stage2_learning_rate)
+    fitted = replace(other, model=model, optimiser=optimiser, loop=config.loop)
+    return not config.differences(fitted)

@@ -41,7 +41,7 @@ OTHER = Config(
         full_image_encoder=True,
     ),
     ObjectiveConfig("beta_tcvae", 5, 1e5 / 3, 256, "published"),
-    OptimiserConfig(1e-3, 32, 3, 1000, 10, "cosine", 1.0, 0.999, 5, "mixed_bfloat16", True),
+    OptimiserConfig(1e-3, 5e-4, 32, 3, 1000, 10, "cosine", 1.0, 0.999, 5, "mixed_bfloat16", True),
     LoopConfig("some/run", "published", 1, 2, 3, 4, 5, 6, "skip", "one", True),
 )
 

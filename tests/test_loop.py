@@ -299,7 +299,11 @@ def test_stage_two_finds_a_stage_one_with_its_settings(tmp_path):
     (tmp_path / "hub" / training.MODEL_FILE).write_bytes(b"somebody else's file of this name")
     # What only stage two has may differ, and how long it is trained and watched.
     asked = config(
-        "stage2", 3, {"log_every": 7, "stage2_init": "published"}, {"reverse_features": 9}
+        "stage2",
+        3,
+        {"log_every": 7, "stage2_init": "published"},
+        {"reverse_features": 9},
+        stage2_learning_rate=0.2,
     )
     found = tmp_path / "b" / "stage1" / training.MODEL_FILE
     assert stage_one.find(asked, tmp_path / "e") == found

@@ -112,6 +112,18 @@ def test_a_run_shorter_than_its_warmup_gets_to_its_learning_rate(decay):
     assert max(rates) == rates[5] == 0.25
 
 
+@pytest.mark.parametrize(
+    ("stage", "own", "expected"),
+    [("stage1", 0.1, 0.25), ("stage2", 0.1, 0.1), ("stage2", None, 0.25), ("one_stage", 0.1, 0.25)],
+)
+def test_stage_two_has_a_learning_rate_of_its_own(stage, own, expected):
+    chosen = tiny.config(
+        "train", optimiser={"learning_rate": 0.25, "stage2_learning_rate": own, "ema": None}
+    )
+    made = learner.make(chosen, stage, dataset_size=100, main_steps=10)
+    assert float(made.optimisers["main"].learning_rate) == pytest.approx(expected)
+
+
 def test_adam_is_the_one_of_the_books():
     """Against its formulas in float64, with the schedule that training takes."""
     chosen = tiny.config(optimiser={"warmup_steps": 3, "decay": "cosine", "learning_rate": 0.1})
