@@ -33,7 +33,7 @@ def asked(only=None, **optimiser):
 
 
 def jobs(config=None, images=IMAGES):
-    config = config or asked(train_steps=20_000)
+    config = config or asked(train_steps=20_000, latent_warmup_steps=6000)
     return {job.name: job for job in plan.plan(config, images)}
 
 
@@ -130,6 +130,13 @@ def test_what_is_needed_comes_first():
 
 def test_only_brings_what_it_starts_from():
     assert [*jobs(asked("small_csi, one_stage"))] == ["one_stage", "small_info_vae", "small_csi"]
+
+
+def test_models_are_trained_without_a_warm_up_apart_only_where_others_have_one():
+    cold = {name for name in jobs() if name.endswith("_cold")}
+    assert "small_vae_cold" in cold
+    assert {*jobs()} - {*jobs(asked())} == cold
+    assert [*jobs(asked("small_vae_cold"))] == ["small_vae_cold"]
 
 
 @pytest.mark.parametrize("only", ["cis", "", ","])

@@ -117,7 +117,7 @@ def plan(config: Config, training_images: int) -> tuple[Job, ...]:
     """All jobs, or those that --only names and what they start from; what is needed comes first."""
     _refuse_varied(config)
     jobs: dict[str, Job] = {}
-    wanted = _wanted(config.run.only)
+    wanted = _wanted(config.run.only, config.optimiser.latent_warmup_steps > 0)
     for model in MODELS:
         if model.name in wanted:
             before = 0 if model.needs is None else jobs[model.needs].images
@@ -163,9 +163,10 @@ def changed(config: Config, settings: dict[str, Any]) -> Config:
     return Config(**groups)
 
 
-def _wanted(only: str | None) -> set[str]:
+def _wanted(only: str | None, warmed_up: bool) -> set[str]:
     if only is None:
-        return {*NAMES}
+        # Where nothing is warmed up, those that are not are others over again.
+        return {m.name for m in MODELS if warmed_up or not m.changes.items() >= _COLD.items()}
     asked = {name.strip() for name in only.split(",") if name.strip()}
     if unknown := asked - {*NAMES}:
         raise ValueError(f"only has no model {min(unknown)!r}; choose from {', '.join(NAMES)}")
