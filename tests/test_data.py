@@ -398,6 +398,15 @@ def test_mistakes_in_a_table_of_attributes_are_named(folder, tmp_path, table, wo
         data.arrays(name, "all", 6)
 
 
+@pytest.mark.parametrize("place", ["train", "validation"])
+def test_a_table_that_lies_too_deep_is_not_left_out_in_silence(folder, tmp_path, place):
+    folder(2, "pictures/train")
+    name = folder(2, "pictures/validation/deeper")
+    (tmp_path / "pictures" / place / "attributes.csv").write_text("file,smile\n000.png,1\n")
+    with pytest.raises(data.DataError, match=rf"move its rows to .* such as {place}/anna.jpg"):
+        data.arrays(name, place, 6)
+
+
 @pytest.mark.parametrize("called", ["val", "valid"])
 def test_the_folder_of_validation_has_several_names(folder, called):
     folder(3, "pictures/train")

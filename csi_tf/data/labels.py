@@ -29,6 +29,7 @@ def read(root: Path, paths: Sequence[Path]) -> tuple[np.ndarray, tuple[str, ...]
     """Labels uint8 (N, A) of these pictures of a folder and their names; None without a table."""
     table = root / NAME
     if not table.exists():
+        _refuse_astray(root, paths)
         return None
     rows, names = _table(table)
     keys = [unicodedata.normalize("NFC", path.relative_to(root).as_posix()) for path in paths]
@@ -43,6 +44,17 @@ def read(root: Path, paths: Sequence[Path]) -> tuple[np.ndarray, tuple[str, ...]
             + _OR_WITHOUT
         )
     return np.array([rows[key] for key in keys], np.uint8), names
+
+
+def _refuse_astray(root: Path, paths: Sequence[Path]) -> None:
+    """DataError for a table deeper down, beside the pictures, which nobody would read."""
+    below = {folder for path in paths for folder in path.relative_to(root).parents}
+    for folder in sorted(below):
+        if (root / folder / NAME).exists():
+            raise DataError(
+                f"{root / folder / NAME} is not read where it is: move its rows to {root / NAME},"
+                f" files named as from there, such as {folder.as_posix()}/anna.jpg{_OR_WITHOUT}"
+            )
 
 
 def _table(path: Path) -> tuple[dict[str, list[int]], tuple[str, ...]]:
