@@ -4,7 +4,7 @@ import difflib
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from typing import Any, get_type_hints
 
 from absl import flags as absl_flags
@@ -72,7 +72,7 @@ def parse(argv: Sequence[str]) -> Settings:
             }
         )
         _check_inputs(config)
-        return _with_weights(config, given)
+        return _with_weights(_with_own_rate(config, given), given)
     except UnicodeDecodeError:
         raise UsageError(f"no text file: {' '.join(flagfiles)}") from None
     except (absl_flags.Error, ValueError, FileError) as error:
@@ -183,6 +183,14 @@ def _first_sentence(headings: dict[str, dict[str, str]], name: str) -> str:
     """The first sentence of a flag's help."""
     text = next(helps[name] for helps in headings.values() if name in helps)
     return re.split(r"(?<=[.]) ", text)[0].rstrip(".")
+
+
+def _with_own_rate(config: Config, given: set[str]) -> Config:
+    """A --learning_rate given to stage two alone is meant for it, whatever its preset says."""
+    rates = {"learning_rate", "stage2_learning_rate"} & given
+    if config.run.mode != "stage2" or rates != {"learning_rate"}:
+        return config
+    return replace(config, optimiser=replace(config.optimiser, stage2_learning_rate=None))
 
 
 def _with_weights(config: Config, given: set[str]) -> Config:

@@ -116,6 +116,18 @@ def test_command_line_wins_over_flagfile_wins_over_preset(tmp_path):
         assert config.model.filters == 7
 
 
+def test_the_rate_given_to_a_stage_two_alone_is_its_own():
+    def rate(*arguments):
+        return parse("--preset=cpu", *arguments).optimiser.stage2_learning_rate
+
+    preset = rate("--mode=stage2")
+    assert preset is not None
+    assert rate("--mode=stage2", "--learning_rate=8e-4") is None  # that is, --learning_rate
+    assert rate("--mode=train", "--learning_rate=8e-4") == preset  # stage one's
+    both = ("--learning_rate=8e-4", "--stage2_learning_rate=1e-3")
+    assert rate("--mode=stage2", *both) == 1e-3
+
+
 def test_a_preset_named_in_a_flagfile_counts(tmp_path):
     (tmp_path / "mine.cfg").write_text("--preset=cpu\n--mode=data\n")
     config = parse("--flagfile", str(tmp_path / "mine.cfg"))
