@@ -7,9 +7,8 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, Self, get_type_hints
 
-from csi_tf.evaluation.bootstrap import FEWEST
 from csi_tf.modes import MODES, STAGE_TWO_MODES, TRAINING_MODES, WITH_OWN_FLAGS
-from csi_tf.settings import CheckedSettings, reject_unknown, said
+from csi_tf.settings import FEWEST, CheckedSettings, reject_unknown, said
 from pixel_cnn_pp import receptive_field
 
 # The weight in Table 2 where none is set.
@@ -146,6 +145,11 @@ class OptimiserConfig(CheckedSettings):
         self._at_least(1, "batch_size", "epochs", "train_steps")
         self._at_least(0, "warmup_steps", "latent_warmup_steps")
         self._require(self.ema is None or 0 < self.ema < 1, "ema", "above 0 and below 1")
+
+    def rate_of(self, stage: str) -> str:
+        """The name of the setting that is a stage's learning rate."""
+        own = stage == "stage2" and self.stage2_learning_rate is not None
+        return "stage2_learning_rate" if own else "learning_rate"
 
 
 @dataclass(frozen=True)

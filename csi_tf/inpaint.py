@@ -104,7 +104,7 @@ def stream(
     settings = latent_space.settings(model, latents)
     numbers = arguments.numbers(num_samples, first_sample)
     how = {"z": z, "seed": seed, "truncation": truncation, "progress": progress, "batch": batch}
-    return _chunks(model, images, mask, mask, settings, numbers, **how)
+    return chunks(model, images, mask, mask, settings, numbers, **how)
 
 
 def reconstruct(
@@ -128,7 +128,7 @@ def reconstruct(
     numbers = arguments.numbers(num_samples)
     how = {"z": z, "seed": seed, "truncation": truncation, "progress": progress, "batch": batch}
     return _collected(
-        _chunks(model, images, seen, kept, settings, numbers, **how), num_samples, None
+        chunks(model, images, seen, kept, settings, numbers, **how), num_samples, None
     )
 
 
@@ -155,8 +155,8 @@ def traverse(
     kept = arguments.context_masks("all", image) if context_mask is None else seen
     settings = latent_space.traversal(model, latent, values)
     how = {"z": z, "seed": seed, "truncation": truncation, "progress": progress, "batch": batch}
-    chunks = _chunks(model, image, seen, kept, settings, arguments.numbers(1), **how)
-    return np.concatenate([chunk.images for chunk in chunks])
+    drawn = chunks(model, image, seen, kept, settings, arguments.numbers(1), **how)
+    return np.concatenate([chunk.images for chunk in drawn])
 
 
 def sample_prior(
@@ -190,7 +190,7 @@ def sample_prior(
     ).images[0]
 
 
-def _chunks(
+def chunks(
     model: CSIModel,
     images: np.ndarray,
     seen_mask: np.ndarray,
@@ -204,6 +204,7 @@ def _chunks(
     progress: Progress | None,
     batch: Any,
 ) -> Iterator[Chunk]:
+    """Completions as they are drawn; pictures, masks, settings and numbers were checked before."""
     if truncation is not None and not (is_number(truncation) and truncation >= 0):
         raise ValueError(f"truncation is {truncation!r}; give a number of 0 or more, or None.")
     if progress is not None and not callable(progress):

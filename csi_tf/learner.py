@@ -142,9 +142,7 @@ class Learner:
 
     def _adam(self, steps: int) -> Any:
         chosen = self.config.optimiser
-        rate: Any = chosen.learning_rate
-        if self.stage == "stage2" and chosen.stage2_learning_rate is not None:
-            rate = chosen.stage2_learning_rate
+        rate: Any = getattr(chosen, chosen.rate_of(self.stage))
         warmup = min(chosen.warmup_steps, steps // 2)  # or a short run never gets to the rate
         if chosen.decay == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(

@@ -59,8 +59,9 @@ def digests(path: Path) -> dict[str, str]:
 
 def stage_one_of(path: Path) -> Path | None:
     """The stage one that lies beside a model file of stage two, if that was begun from it."""
-    stage_one = path.parent.parent / "stage1" / MODEL_FILE
-    if path.parent.name != "stage2" or not stage_one.is_file():
+    beside = path.parent.parent if path.parent.name == "stage2" else path.parent
+    stage_one = beside / "stage1" / MODEL_FILE
+    if not stage_one.is_file():
         return None
     both = checkpoints.read(path)[0], checkpoints.read(stage_one)[0]
     return stage_one if share_latents(*both) else None

@@ -299,13 +299,6 @@ def reports(description: str, unit: str = "rows") -> Iterator[Callable[[int, int
         yield report
 
 
-def eta(remaining: float, per_second: float | None) -> str:
-    """`about 3 h 20 min at this rate`; for a line printed early in a long run."""
-    if not per_second:
-        return "of unknown duration until a few steps are done"
-    return f"about {duration(remaining / per_second)} at this rate"
-
-
 def duration(seconds: float) -> str:
     """To two units, as one would say it."""
     minutes, hours = round(seconds / 60), round(seconds / 3600)

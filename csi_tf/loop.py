@@ -110,7 +110,7 @@ class Loop:
             f"step {step} of {self.learner.stage} is not finite in {', '.join(bad)}"
             f"{self._culprit(batch)}; the last good state is saved. Go on with --nan_policy=skip,"
             " which passes over such batches; or in another --run_dir, with a lower"
-            " --learning_rate or with --clip_norm, from"
+            f" --{self.config.optimiser.rate_of(self.learner.stage)} or with --clip_norm, from"
             f" --warm_start={checkpoints.latest(self.directory / 'checkpoints')}"
         )
 
@@ -185,12 +185,12 @@ class Loop:
     def _estimate(self, began: float, step: int) -> None:
         # The first step compiles, which overestimates; of a latent warm-up, whose steps are quicker
         # than those that follow, it says too little.
-        rate = STEPS_TO_ESTIMATE / (time.monotonic() - began)
-        if (self.total - step) / rate > LONG:
+        left = (self.total - step) * (time.monotonic() - began) / STEPS_TO_ESTIMATE
+        if left > LONG:
             logs.say(
-                f"{self.learner.stage}: {self.total - step:,} steps to go take"
-                f" {logs.eta(self.total - step, rate)}. For something smaller:"
-                " --preset=cpu, or fewer --train_steps."
+                f"{self.learner.stage}: {self.total - step:,} steps to go take about"
+                f" {logs.duration(left)} at this rate. For something smaller: --preset=cpu, or"
+                " fewer --train_steps."
             )
 
 

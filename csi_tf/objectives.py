@@ -25,11 +25,8 @@ DISCRIMINATOR_UNITS = (256, 256, 256)
 AAE_WEIGHT = 40.0
 
 
-@dataclass(frozen=True)
 class Objective:
-    """The interface; `name` is the one in ObjectiveConfig."""
-
-    name: str
+    """The interface."""
 
     def regulariser(
         self, mean: Any, logvar: Any, z: Any, prior_z: Any, dataset_size: Any
@@ -154,14 +151,14 @@ def make(config: ObjectiveConfig, latent_dim: int, seed: int = 0) -> Objective:
     name = config.objective
     beta = DEFAULT_BETA.get(name, 1.0) if config.beta is None else config.beta
     if name in ("vae", "beta_vae"):
-        return KL(name, beta)
+        return KL(beta)
     if name in ("beta_tcvae", "info_beta_tcvae"):
-        return TotalCorrelation(name, float(name == "beta_tcvae"), beta, config.estimator)
+        return TotalCorrelation(float(name == "beta_tcvae"), beta, config.estimator)
     if name == "info_vae_mmd":
-        return InfoVAEMMD(name, config.mmd_weight)
+        return InfoVAEMMD(config.mmd_weight)
     if name == "factor_vae":
-        return FactorVAE(name, discriminator(latent_dim, seed), beta)
-    return AAE(name, discriminator(latent_dim, seed))
+        return FactorVAE(discriminator(latent_dim, seed), beta)
+    return AAE(discriminator(latent_dim, seed))
 
 
 def discriminator(latent_dim: int, seed: int) -> keras.Model:

@@ -9,6 +9,8 @@ import types
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+FEWEST = 10  # images for an interval by percentiles; from fewer these are much too narrow
+
 
 @dataclass(frozen=True)
 class CheckedSettings:

@@ -80,6 +80,13 @@ def _curves(source: Path, target: Path, info: dict[str, Any]) -> None:
 def _stages(model: str, directory: Path) -> dict[Path, Path]:
     """Model file -> where its copy goes: of a run with two stages both, each in its folder."""
     place = checks.path(model, "the model")
-    stages = {place / stage / MODEL_FILE: directory / stage / MODEL_FILE for stage in _FOLDERS}
-    found = {source: target for source, target in stages.items() if source.is_file()}
+    stages = {stage: place / stage / MODEL_FILE for stage in _FOLDERS}
+    own = place / MODEL_FILE
+    if own.is_file():  # of a stage two, which may have trained its stage one first
+        if loading.stage_one_of(own) != stages["stage1"]:
+            return {own: directory / MODEL_FILE}
+        stages["stage2"] = own
+    found = {
+        file: directory / stage / MODEL_FILE for stage, file in stages.items() if file.is_file()
+    }
     return found or {loading.find(model): directory / MODEL_FILE}

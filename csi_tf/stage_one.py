@@ -95,6 +95,9 @@ def _fits(config: Config, other: Config) -> bool:
     model = replace(
         other.model, reverse=config.model.reverse, reverse_features=config.model.reverse_features
     )
-    optimiser = replace(other.optimiser, stage2_learning_rate=config.optimiser.stage2_learning_rate)
+    chosen = config.optimiser
+    optimiser = replace(other.optimiser, stage2_learning_rate=chosen.stage2_learning_rate)
+    if optimiser.learning_rate == chosen.stage2_learning_rate:  # given to either stage
+        optimiser = replace(optimiser, learning_rate=chosen.learning_rate)
     fitted = replace(other, model=model, optimiser=optimiser, loop=config.loop)
     return not config.differences(fitted)

@@ -113,12 +113,13 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
                 f"{directory} holds a finished model and no checkpoint to train it further from:"
                 " choose another --run_dir."
             )
-        if _is_parted(stage, directory):
+        if second := _begun_from(stage, directory):
             if config.run.mode != "train":
+                mode = "train" if second.name == "stage2" else "stage2"
                 raise ValueError(
-                    f"{directory.parent / 'stage2'} was begun from the stage one in {directory}, so"
+                    f"the stage two in {second} was begun from the stage one in {directory}, so"
                     " that is not trained any further: choose another --run_dir, or train stage two"
-                    f" on, by this command with --mode=train --run_dir={directory.parent}"
+                    f" on, by this command with --mode={mode} --run_dir={directory.parent}"
                 )
             logs.say(f"{stage}: stays as it is, as stage two was begun from it, {finished}")
             return finished
@@ -268,11 +269,15 @@ def _done(info: dict[str, Any], config: Config, directory: Path, total: int) -> 
     return info["step"]
 
 
-def _is_parted(stage: str, directory: Path) -> bool:
-    """Whether a stage two beside it has its encoder and decoder, which more steps would change."""
-    beside = directory.parent / "stage2"
-    begun = (beside / MODEL_FILE).exists() or checkpoints.latest(beside / "checkpoints") is not None
-    return stage == "stage1" and directory.name == "stage1" and begun
+def _begun_from(stage: str, directory: Path) -> Path | None:
+    """Where the stage two is that has this stage one's encoder and decoder, which more steps would
+    change: beside it, or around it if it trained its stage one first."""
+    if (stage, directory.name) != ("stage1", "stage1"):
+        return None
+    for place in (directory.parent / "stage2", directory.parent):
+        if (place / MODEL_FILE).exists() or checkpoints.latest(place / "checkpoints") is not None:
+            return place
+    return None
 
 
 def _check_room(learner: learners.Learner, directory: Path) -> None:

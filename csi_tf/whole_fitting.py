@@ -12,6 +12,7 @@ from keras import ops
 
 from csi_tf import checkpoints, data, loading, logs, masks, noise, provenance, randomness
 from csi_tf.errors import RunFailed
+from csi_tf.evaluation import subject
 from csi_tf.evaluation.encoding import encode
 from csi_tf.model import CSIModel, named_weights
 from csi_tf.modes import Whole
@@ -53,8 +54,7 @@ def run(settings: Whole, directory: Path) -> None:
     if model.encoder is None:
         raise ValueError(f"{path} has no latents to guess: it was trained with --nolatents")
     config = loading.settings(path, checkpoints.read(path)[1])
-    source = settings.dataset or config.data.dataset
-    place = settings.data_dir or (None if settings.dataset else config.data.data_dir)
+    source, place = subject.source(settings, config)
     spec = settings.mask or config.masks.mask
     convention = "white_is_hole" if settings.mask else config.masks.mask_convention
     masking = partial(masks.sample, spec, convention=convention)
@@ -62,7 +62,7 @@ def run(settings: Whole, directory: Path) -> None:
     def pictures(split: str, limit: int | None) -> np.ndarray:
         return data.arrays(source, split, model.size, data_dir=place, limit=limit).images
 
-    train = pictures("train", None if settings.dataset else config.data.limit)
+    train = pictures("train", config.data.limit if source == config.data.dataset else None)
     if config.data.horizontal_flip:
         train = np.concatenate([train, train[:, :, ::-1]])
     with logs.reports("Whole pictures", unit="pictures") as tell:

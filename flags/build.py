@@ -4,7 +4,7 @@ import difflib
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, asdict, fields
 from typing import Any, get_type_hints
 
 from absl import flags as absl_flags
@@ -60,8 +60,9 @@ def parse(argv: Sequence[str]) -> Settings:
             preset = values.read_flags_from_files(
                 [f"--flagfile={PRESET_FOLDER}/{values.preset}.cfg"]
             )
+            rates = _own_rates(values, preset)
             values = define()
-            _read(values, [*preset, *arguments])
+            _read(values, [*preset, *arguments, *rates])
         if values.mode is None:
             raise UsageError(f"--mode is needed, one of {', '.join(MODES)}; --help lists flags")
         kinds = get_type_hints(Config)
@@ -72,7 +73,7 @@ def parse(argv: Sequence[str]) -> Settings:
             }
         )
         _check_inputs(config)
-        return _with_weights(_with_own_rate(config, given), given)
+        return _with_weights(config, given)
     except UnicodeDecodeError:
         raise UsageError(f"no text file: {' '.join(flagfiles)}") from None
     except (absl_flags.Error, ValueError, FileError) as error:
@@ -185,12 +186,16 @@ def _first_sentence(headings: dict[str, dict[str, str]], name: str) -> str:
     return re.split(r"(?<=[.]) ", text)[0].rstrip(".")
 
 
-def _with_own_rate(config: Config, given: set[str]) -> Config:
-    """A --learning_rate given to stage two alone is meant for it, whatever its preset says."""
-    rates = {"learning_rate", "stage2_learning_rate"} & given
-    if config.run.mode != "stage2" or rates != {"learning_rate"}:
-        return config
-    return replace(config, optimiser=replace(config.optimiser, stage2_learning_rate=None))
+def _own_rates(given: absl_flags.FlagValues, preset: list[str]) -> list[str]:
+    """A --learning_rate given to stage two alone is meant for it; stage one keeps its preset's."""
+    alone = define()
+    _read(alone, preset)
+    rates = [name for name in ("learning_rate", "stage2_learning_rate") if given[name].present]
+    named = given.mode == "stage2" and rates == ["learning_rate"]
+    if not named or alone.stage2_learning_rate is None:
+        return []
+    own, first = given.learning_rate, alone.learning_rate
+    return [f"--stage2_learning_rate={own}", f"--learning_rate={first}"]
 
 
 def _with_weights(config: Config, given: set[str]) -> Config:

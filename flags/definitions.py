@@ -249,7 +249,8 @@ EVALUATION = {
     "parts": "What to measure: some of likelihood, latents, reconstruction, pictures, seam,"
     " calibration, control, wide_z, baselines. None is all that the model allows.",
     "z": "Where z of completions comes from. With whole, as z of whole pictures would be; the model"
-    " needs what --mode=whole fits. Parts pictures, seam and calibration are of such completions.",
+    " needs what --mode=whole fits. Parts pictures, seam, calibration and wide_z are of such"
+    " completions, which the paper's claims are not about.",
     "clamped": "Fill holes with a model of stage one. It draws pixel by pixel with the context"
     " clamped, without knowing what is below and to the right.",
     "seed": "Seed of everything random.",

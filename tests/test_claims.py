@@ -453,6 +453,11 @@ def test_models_that_were_trained_one_by_one(tmp_path):
 
     with pytest.raises(ValueError, match="--clamped says otherwise"):
         ledger.run(Ledger(evaluations=f"info_vae_clamped={tmp_path / 'csi'}"), tmp_path)
+    report = world()["csi"]
+    report.about["settings"] |= {"clamped": False, "z": "whole"}
+    report.write(tmp_path / "csi")
+    with pytest.raises(ValueError, match="with --z=whole, which the paper's claims are not about"):
+        ledger.run(Ledger(evaluations=f"csi={tmp_path / 'csi'}"), tmp_path)
     with pytest.raises(OSError, match=r"cannot read .*nowhere"):
         ledger.run(Ledger(evaluations=f"csi={tmp_path / 'nowhere'}"), tmp_path)
 

@@ -117,15 +117,18 @@ def test_command_line_wins_over_flagfile_wins_over_preset(tmp_path):
 
 
 def test_the_rate_given_to_a_stage_two_alone_is_its_own():
-    def rate(*arguments):
-        return parse("--preset=cpu", *arguments).optimiser.stage2_learning_rate
+    def rates(*arguments):
+        chosen = parse(*arguments).optimiser
+        return chosen.learning_rate, chosen.stage2_learning_rate
 
-    preset = rate("--mode=stage2")
-    assert preset is not None
-    assert rate("--mode=stage2", "--learning_rate=8e-4") is None  # that is, --learning_rate
-    assert rate("--mode=train", "--learning_rate=8e-4") == preset  # stage one's
-    both = ("--learning_rate=8e-4", "--stage2_learning_rate=1e-3")
-    assert rate("--mode=stage2", *both) == 1e-3
+    first, second = rates("--mode=stage2", "--preset=cpu")
+    assert second is not None
+    given = ("--preset=cpu", "--learning_rate=8e-4")
+    assert rates("--mode=stage2", *given) == (first, 8e-4)
+    assert rates("--mode=train", *given) == rates("--mode=stage1", *given) == (8e-4, second)
+    assert rates("--mode=stage2", *given, "--stage2_learning_rate=1e-3") == (8e-4, 1e-3)
+    # Without one of stage two's own, both stages have the rate.
+    assert rates("--mode=stage2", "--preset=tiny", "--learning_rate=8e-4") == (8e-4, None)
 
 
 def test_a_preset_named_in_a_flagfile_counts(tmp_path):

@@ -381,9 +381,3 @@ def test_empty_work_is_done():
 )
 def test_durations(seconds, text):
     assert logs.duration(seconds) == text
-    assert logs.eta(seconds, 1) == f"about {text} at this rate"
-
-
-def test_eta_before_anything_is_known():
-    assert "unknown" in logs.eta(100, None)
-    assert "unknown" in logs.eta(100, 0)

@@ -311,6 +311,9 @@ def test_stage_two_finds_a_stage_one_with_its_settings(tmp_path):
     os.utime(tmp_path / "a" / training.MODEL_FILE)
     assert stage_one.find(asked, tmp_path / "e") == tmp_path / "a" / training.MODEL_FILE
     assert stage_one.find(config("stage2", learning_rate=0.5), tmp_path / "e") is None
+    # A rate that was given to stage one and is now given to stage two
+    given = {"learning_rate": 0.5, "stage2_learning_rate": config().optimiser.learning_rate}
+    assert stage_one.find(config("stage2", **given), tmp_path / "e").parent == tmp_path / "a"
     with pytest.raises(ValueError, match="has filters 7, stage two is asked for 6"):
         training.run(config("stage2", loop={"stage1": str(tmp_path / "c")}), tmp_path / "f")
     with pytest.raises(ValueError, match="holds a one_stage model"):

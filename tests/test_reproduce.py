@@ -1,6 +1,8 @@
 """One command for the whole paper: its plan, that it goes on where it was, and all of it, small."""
 
 import json
+import os
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -280,6 +282,21 @@ def test_again_it_does_only_what_is_new(tmp_path, standins, capsys):
     said = capsys.readouterr().out
     assert "Training takes about 16 s" in said
     assert [each.figure for each in standins.drawn] == ["3,4,6,7,8", "5b"]
+
+
+def test_figures_are_drawn_anew_when_latents_have_other_names(tmp_path, standins):
+    """Those of the full model and of its stage one, which has the same latents."""
+    run.run(small("csi,vae_3x5,beta_tcvae_3x5"), tmp_path)
+    names = tmp_path / "models" / "csi" / "evaluation" / "latents.json"
+    names.write_text("[]")
+    later = time.time() + 60
+    os.utime(names, (later, later))
+    run.run(small("csi,vae_3x5,beta_tcvae_3x5"), tmp_path)
+    assert [each.figure for each in standins.drawn] == ["3,4,5a,6,7"] * 2
+    for figure in (tmp_path / "figures").iterdir():
+        os.utime(figure, (later + 1, later + 1))
+    run.run(small("csi,vae_3x5,beta_tcvae_3x5"), tmp_path)
+    assert len(standins.drawn) == 2
 
 
 def test_figures_are_gone_on_with(tmp_path, standins, capsys):

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import tiny
 
-from csi_tf import checkpoints, loading, runs, stage_one, training
+from csi_tf import checkpoints, loading, runs, shipping, stage_one, training
 from csi_tf.data.pipeline import Batches
 from csi_tf.errors import RunFailed
 from csi_tf.files import FileError
 from csi_tf.loading import MODEL_FILE
+from csi_tf.modes import Export
 
 STEPS = {"train_steps": 2}
 
@@ -76,12 +77,26 @@ def test_a_stage_one_with_a_stage_two_is_not_trained_further(tmp_path, trained, 
     run = shutil.copytree(trained, tmp_path / "run")
     before = (run / "stage1" / MODEL_FILE).read_bytes()
     more = {"train_steps": 4}
-    with pytest.raises(ValueError, match=r"stage2 was begun from the stage one in .*stage1"):
+    with pytest.raises(ValueError, match=r"stage2 was begun from the stage one in .*=train"):
         training.run(tiny.config("stage1", optimiser=more), run / "stage1")
     training.run(tiny.config("train", optimiser=more), run)
     assert "stage1: stays as it is, as stage two was begun from it" in capsys.readouterr().out
     assert (run / "stage1" / MODEL_FILE).read_bytes() == before
     assert checkpoints.read(run / "stage2" / MODEL_FILE)[1]["step"] == 4
+
+
+def test_a_stage_two_that_trained_its_stage_one_first_owns_it(tmp_path, eagerly):
+    """That lies within its directory, not beside it."""
+    run = tmp_path / "run"
+    training.run(tiny.config("stage2", optimiser=STEPS), run)
+    assert loading.stage_one_of(run / MODEL_FILE) == run / "stage1" / MODEL_FILE
+    with pytest.raises(
+        ValueError, match=r"stage one in .*stage1, .* --mode=stage2 --run_dir=.*run$"
+    ):
+        training.run(tiny.config("stage1", optimiser={"train_steps": 4}), run / "stage1")
+    shipping.run(Export(str(run)), tmp_path / "small")
+    for stage in ("stage1", "stage2"):
+        assert checkpoints.read(tmp_path / "small" / stage / MODEL_FILE)[1]["stage"] == stage
 
 
 def test_a_checkpoint_that_will_not_fit_is_said_before_training(tmp_path, monkeypatch):

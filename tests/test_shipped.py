@@ -13,11 +13,11 @@ import run
 from csi_tf import checkpoints, data, demo, files, latents, loading, logs, whole
 from csi_tf.evaluation import evaluate
 from csi_tf.evaluation import report as reports
-from csi_tf.evaluation.bootstrap import FEWEST
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.settings import Evaluation
 from csi_tf.figures.arrays import Sizes
 from csi_tf.inpaint import sample_prior
+from csi_tf.settings import FEWEST
 
 NAMES = csi_tf.available()
 MEGABYTES = 50  # for all of them

@@ -271,6 +271,10 @@ def test_the_command_writes_what_loading_and_inpainting_take(place, capsys):
     info = checkpoints.read(Path("trained") / whole.FILE)[1]
     assert info["command"].endswith("--mode=whole --model=trained --steps=3")
     assert info["mask"] == "rectangle"
+    limit = tiny.config("train").data.limit
+    assert info["pictures"] == limit
+    assert fit("--dataset=procedural_faces") == 0  # named or not, it is that of the training
+    assert checkpoints.read(Path("trained") / whole.FILE)[1]["pictures"] == limit
     words = ["--input=dataset:procedural_faces:test:0-1", "--mask=mouth", "--num_samples=2"]
     how = ["run.py", "--mode=inpaint", "--model=trained", *words]
     assert run.main([*how, "--z=whole", "--output=a"]) == 0

@@ -5,8 +5,9 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from csi_tf import arguments, drawing, latents
+from csi_tf import drawing, latents
 from csi_tf.commands.settings import Command
+from csi_tf.inpaint import chunks
 from csi_tf.model import CSIModel
 
 
@@ -56,19 +57,20 @@ def draw(
         seen, kept = everything, 1 - everything
     else:
         seen = kept = context_mask
-    request = drawing.Request(
+    drawn = chunks(
+        model,
         images,
         seen,
         kept,
-        numbers,
-        arguments.rule(z_of(model, command), model, seen, len(numbers)),
         ways,
-        command.seed,
-        command.truncation,
-        command.batch or drawing.default_batch(),
-        progress,
+        numbers,
+        z=z_of(model, command),
+        seed=command.seed,
+        truncation=command.truncation,
+        progress=progress,
+        batch=command.batch,
     )
-    for chunk in drawing.chunks(model, request):
+    for chunk in drawn:
         for i in dict.fromkeys(chunk.image.tolist()):
             here = chunk.image == i
             yield i, Drawn(*(getattr(chunk, name)[here] for name in Drawn._fields))

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from csi_tf import checks, randomness
-
-FEWEST = 10  # percentile intervals from fewer images are much too narrow
+from csi_tf.settings import FEWEST
 
 
 @dataclass(frozen=True, eq=False)

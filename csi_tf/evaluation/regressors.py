@@ -33,6 +33,7 @@ RELATED = 0.3
 # Principal components of the pixels that attributes are read from. More change no accuracy on
 # procedural faces (100 lose .01), and the solver's time goes with their square.
 COMPONENTS = 200
+PENALTY = 1.0  # of the squares of weights, with pixels in [0, 1]
 
 Examples = tuple[ArrayLike, ArrayLike]  # pictures uint8 (N, H, W, 3) and what to read (N, F)
 
@@ -49,7 +50,6 @@ class Reader:
     quality: np.ndarray  # (F,) on held-out pictures: R^2, or accuracy averaged over yes and no
     spread: np.ndarray  # (F,) standard deviation in the data: the unit of effects
     resolution: np.ndarray  # (F,) a reading that moves less may not mean its factor
-    illegible: dict[str, float]  # what cannot be read from these pixels, with its quality
     seen: np.ndarray  # (H, W) booleans
     weights: np.ndarray  # (pixels x 3, F)
     offset: np.ndarray  # (F,)
@@ -65,28 +65,25 @@ def factor_reader(
     held_out: Examples,
     names: Sequence[str],
     context_mask: ArrayLike | None = None,
-    wanted: Sequence[str] | None = None,
-    penalty: float = 1.0,
 ) -> Reader:
-    """Ridge regression, `names` being those of the columns.
+    """Ridge regression of the factors that can be read, `names` being those of the columns.
 
-    context_mask  (H, W, 1), 1 = observed, and not looked at; None: the whole picture is
-    wanted        factors that must be legible; None: those that are, at least one
+    What `context_mask` (H, W, 1) says is observed is not looked at. Illegible if none can be read.
     """
     seen = _seen(train, context_mask)
     (x, y), (held_x, held_y) = (_examples(each, seen, names) for each in (train, held_out))
     mean, centre = x.mean(0), y.mean(0)
     x = x - mean
     gram = x.T @ x
-    gram[np.diag_indices_from(gram)] += np.float32(penalty)
+    gram[np.diag_indices_from(gram)] += np.float32(PENALTY)
     weights = np.linalg.solve(gram, x.T @ (y - centre))
     offset = centre - mean @ weights
     squares = np.square(held_x @ weights + offset - held_y).mean(0)
     spread = _varying(held_y.std(0), names)
     r2 = 1 - squares / spread**2
     resolution = RESOLUTION * np.sqrt(squares)
-    reader = Reader(tuple(names), r2, spread, resolution, {}, seen, weights, offset, _related(y))
-    return _legible(reader, USEFUL_R2, "R^2", wanted)
+    reader = Reader(tuple(names), r2, spread, resolution, seen, weights, offset, _related(y))
+    return _legible(reader, USEFUL_R2, "R^2")
 
 
 def attribute_reader(
@@ -94,8 +91,6 @@ def attribute_reader(
     held_out: Examples,
     names: Sequence[str],
     context_mask: ArrayLike | None = None,
-    wanted: Sequence[str] | None = None,
-    penalty: float = 1.0,
 ) -> Reader:
     """Logistic regression on 0/1 labels, yes and no having the same weight however rare one is.
 
@@ -113,7 +108,7 @@ def attribute_reader(
     )
     components = space.fit_transform(x)
     logistic = scikit_learn("linear_model").LogisticRegression
-    how = {"C": 1 / penalty, "class_weight": "balanced", "solver": "newton-cholesky"}
+    how = {"C": 1 / PENALTY, "class_weight": "balanced", "solver": "newton-cholesky"}
     fits = [logistic(**how).fit(components, labels) for labels in y.T]
     weights = np.stack([space.components_.T @ fit.coef_[0] for fit in fits], axis=1)
     offset = np.array([fit.intercept_[0] for fit in fits]) - space.mean_ @ weights
@@ -122,8 +117,8 @@ def attribute_reader(
     accuracy = np.array([((no < 0).mean() + (yes >= 0).mean()) / 2 for no, yes in sides])
     within = np.sqrt([(no.var() + yes.var()) / 2 for no, yes in sides])
     scales = odds.std(0), within
-    reader = Reader(tuple(names), accuracy, *scales, {}, seen, weights, offset, _related(y))
-    return _legible(reader, USEFUL_ACCURACY, "accuracy", wanted)
+    reader = Reader(tuple(names), accuracy, *scales, seen, weights, offset, _related(y))
+    return _legible(reader, USEFUL_ACCURACY, "accuracy")
 
 
 def _related(known: np.ndarray) -> np.ndarray:
@@ -143,30 +138,22 @@ def scikit_learn(module: str) -> ModuleType:
         ) from None
 
 
-def _legible(reader: Reader, least: float, what: str, wanted: Sequence[str] | None) -> Reader:
-    """The reader of the names wanted, or of those that can be read."""
-    names = reader.names
-    unknown = [name for name in wanted or () if name not in names]
-    if unknown:
-        raise ValueError(f"unknown name {unknown[0]!r}; choose from {', '.join(names)}.")
-    weak = {name: float(q) for name, q in zip(names, reader.quality, strict=True) if not q >= least}
-    chosen = [name for name in names if name not in weak] if wanted is None else list(wanted)
-    missed = [name for name in chosen or names if name in weak]
-    if missed:
-        best = max(missed, key=lambda name: weak[name])
-        others = f" and {len(missed) - 1} more" if len(missed) > 1 else ""
+def _legible(reader: Reader, least: float, what: str) -> Reader:
+    """The reader of those names that can be read."""
+    columns = np.flatnonzero(reader.quality >= least)
+    if not len(columns):
+        best = int(np.argmax(reader.quality))
+        others = f" and {len(reader.names) - 1} more" if len(reader.names) > 1 else ""
         raise Illegible(
-            f"{best} ({what} {weak[best]:.2f}){others} cannot be read"
-            f" from these pixels, {what} {least} being of use; take more training pictures or a"
-            " larger hole, or leave the name out."
+            f"{reader.names[best]} ({what} {reader.quality[best]:.2f}){others} cannot be read from"
+            f" these pixels, {what} {least} being of use; take more training pictures or a larger"
+            " hole."
         )
-    columns = [names.index(name) for name in chosen]
     return Reader(
-        tuple(chosen),
+        tuple(reader.names[column] for column in columns),
         reader.quality[columns],
         reader.spread[columns],
         reader.resolution[columns],
-        weak,
         reader.seen,
         reader.weights[:, columns],
         reader.offset[columns],

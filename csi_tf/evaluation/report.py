@@ -15,6 +15,7 @@ import numpy as np
 
 from csi_tf import files, logs
 from csi_tf.evaluation import bootstrap
+from csi_tf.settings import FEWEST
 
 FILE = "evaluation.json"
 Better = Literal["higher", "lower"] | None
@@ -63,8 +64,8 @@ class Report:
         rows = np.asarray(rows, np.float64)
         finite = np.isfinite(rows).reshape(len(rows), -1).all(1)
         rows = rows[finite]
-        if len(rows) < bootstrap.FEWEST:
-            few = f"{len(rows)} images show it, and an interval needs {bootstrap.FEWEST}"
+        if len(rows) < FEWEST:
+            few = f"{len(rows)} images show it, and an interval needs {FEWEST}"
             logs.say(f"{key} is left out: {few}")
             return
         found = bootstrap.interval(rows, statistic)

@@ -6,8 +6,7 @@ from typing import Literal
 
 import csi_tf
 from csi_tf import masks
-from csi_tf.evaluation.bootstrap import FEWEST
-from csi_tf.settings import CheckedSettings
+from csi_tf.settings import FEWEST, CheckedSettings
 
 # In the order in which they are measured; each is a module of csi_tf.evaluation.parts.
 PARTS = ("likelihood", "latents", "reconstruction", "pictures", "seam", "calibration", "control",

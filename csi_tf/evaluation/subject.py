@@ -11,12 +11,13 @@ from csi_tf import arguments, checkpoints, data, loading, logs, masks, randomnes
 from csi_tf.config import Config
 from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
-from csi_tf.evaluation import bootstrap, proxy
+from csi_tf.evaluation import proxy
 from csi_tf.evaluation.proxy import Features
 from csi_tf.evaluation.settings import OF_HOLES, PARTS, Evaluation
 from csi_tf.inpaint import Completions, inpaint
 from csi_tf.latents import Latent
 from csi_tf.model import CSIModel
+from csi_tf.settings import FEWEST
 
 
 class PartRefused(ValueError):
@@ -193,7 +194,7 @@ def held_out(
         half = len(whole) // 2
         test, validation = _rows(whole, half, half + most), _rows(whole, 0, min(half, most))
         there, more = f"{len(whole)} images", "add images (of 100, 20 are held out)"
-    found, least = min(len(test), len(validation)), min(wanted, bootstrap.FEWEST)
+    found, least = min(len(test), len(validation)), min(wanted, FEWEST)
     if found < least:
         raise ValueError(
             f"{dataset} holds out {there}, too few to report on {least} and to make choices on as"

@@ -116,8 +116,14 @@ def _commits(report: Report) -> list[Any]:
 def _read_evaluation(name: str, directory: Path) -> Report:
     with files.explained(f"cannot read {directory}"):
         report = Report.read(directory)
-    if report.about["settings"]["clamped"] != name.endswith("_clamped"):
+    settings = report.about["settings"]
+    if settings["clamped"] != name.endswith("_clamped"):
         raise ValueError(f"{directory} is no evaluation of {name}: its --clamped says otherwise")
+    if settings.get("z", "posterior") != "posterior":
+        raise ValueError(
+            f"{directory} is of completions with --z={settings['z']}, which the paper's claims are"
+            " not about: evaluate the model without it"
+        )
     return report
 
 

@@ -16,13 +16,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from csi_tf import checkpoints, data, files, logs, provenance, runs, training, workers
+from csi_tf import checkpoints, data, files, latents, logs, provenance, runs, training, workers
 from csi_tf import learner as learners
 from csi_tf.config import Config
 from csi_tf.errors import RunFailed, Stopped
 from csi_tf.evaluation import evaluate, regressors
 from csi_tf.evaluation import report as reports
-from csi_tf.evaluation.bootstrap import FEWEST
 from csi_tf.evaluation.report import Report, said
 from csi_tf.evaluation.settings import PARTS, Evaluation
 from csi_tf.evaluation.subject import PartRefused, held_out
@@ -32,6 +31,7 @@ from csi_tf.loading import MODEL_FILE
 from csi_tf.reproduce import claims, ledger
 from csi_tf.reproduce.evidence import Evidence, Verdict
 from csi_tf.reproduce.plan import NAMES, Job, plan, smoke
+from csi_tf.settings import FEWEST
 
 # What the claims ask of each; completions of variants are not looked at any closer.
 _HOLES = ("likelihood", "pictures", "seam")
@@ -148,9 +148,10 @@ def _announce(this: Reproduction, images: np.ndarray) -> None:
     )
 
 
-def _kind(job: Job) -> tuple[str, str, bool]:
-    """Jobs of one kind take equally long for an image."""
-    return job.stage, job.config.model.receptive_field, job.config.model.reverse
+def _kind(job: Job) -> tuple[str, str, bool, bool]:
+    """Jobs of one kind take about equally long for an image."""
+    chosen = job.config.model
+    return job.stage, chosen.receptive_field, chosen.reverse, chosen.latents
 
 
 def _seconds_per_image(job: Job, images: np.ndarray) -> float:
@@ -265,12 +266,16 @@ def _is_outdated(directory: Path, model: Path, sizes: dict[str, Any]) -> bool:
 
 
 def _draw(this: Reproduction) -> None:
-    """Those whose models are there, but for those drawn since they were trained."""
+    """Those whose models are there, but for those drawn since they and their names were made."""
     directory = this.directory / "figures"
     made = {
-        path.parent.name: path.stat().st_mtime
+        path.parent.name: max(
+            each.stat().st_mtime for each in (path, latents.file_of(path)) if each
+        )
         for path in this.directory.glob(f"models/*/{MODEL_FILE}")
     }
+    if paper.FULL in made and paper.STAGE_ONE in made:  # whose names are those of the full model
+        made[paper.STAGE_ONE] = max(made[paper.STAGE_ONE], made[paper.FULL])
     wanted = []
     for number, needs in paper.NEEDS.items():
         last = directory / f"figure{number}.npz"  # of its files

@@ -48,7 +48,7 @@ class Api:
         return self._engine.drawn(model, seed).to_dict()
 
     def infer(self, session: dict[str, Any]) -> dict[str, float]:
-        """Where each latent stands by what is observed, by name."""
+        """Where each latent stands by what is observed: {dimension or direction's name: value}."""
         opened = self._session(session)
         sliders = self._engine.open(opened.model).sliders
         inferred = self._engine.inferred(opened)

@@ -16,6 +16,7 @@ from csi_tf.evaluation import bootstrap, disentanglement
 from csi_tf.evaluation.encoding import BATCH, Codes, encode
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.subject import Subject
+from csi_tf.settings import FEWEST
 
 GROUPS, GROUP = 200, 32  # of the FactorVAE score; Kim and Mnih take more, of a rendered data set
 # Of MIG, SAP and DCI; each part is left out once.
@@ -51,7 +52,7 @@ def _statistics(subject: Subject, report: Report, codes: Codes) -> None:
     rows["mmd_above_floor"] = above.tolist()
     for name, values in rows.items():
         unit = "" if name.startswith("mmd") else "nats"
-        if len(values) < bootstrap.FEWEST:  # batches
+        if len(values) < FEWEST:  # batches
             report.add_number(f"latents/{name}", float(np.mean(values)), unit=unit)
         else:
             report.add(f"latents/{name}", values, unit=unit, images=BATCH * len(values))
@@ -81,7 +82,7 @@ def _mask_probe(report: Report, z: np.ndarray, mask: np.ndarray) -> None:
     Nothing to read where all holes are in one place, or from few images.
     """
     place = _places(mask)
-    if (place.std(0) == 0).any() or len(z) // 2 < bootstrap.FEWEST:
+    if (place.std(0) == 0).any() or len(z) // 2 < FEWEST:
         return
     errors, spread = _regressed(z, place)
     rows = np.column_stack([errors.sum(1), spread.sum(1)])
@@ -106,7 +107,7 @@ def _r_squared(rows: np.ndarray) -> Any:
 
 def _told(report: Report, mean: np.ndarray, factors: np.ndarray, names: Sequence[str]) -> None:
     """How well each factor is read from posterior means: what is not in z, z cannot steer."""
-    if len(mean) // 2 < bootstrap.FEWEST:
+    if len(mean) // 2 < FEWEST:
         return
     told = np.stack(_regressed(mean, factors), axis=-1)  # (N, F, 2)
     for factor, name in enumerate(names):
