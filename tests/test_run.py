@@ -17,7 +17,8 @@ from PIL import Image
 import flags
 import run
 from csi_tf import checks, config, masks, remarks, runs, summary
-from csi_tf.figures import contact_sheet
+from csi_tf.figures import contact_sheet, layout
+from csi_tf.figures.layout import Row
 from csi_tf.modes import MODES
 
 REPOSITORY = Path(__file__).parent.parent
@@ -269,7 +270,7 @@ def test_failures_of_a_mode(error, code, in_tmp_path, monkeypatch, capsys):
 
 def test_our_own_mistakes_keep_their_traceback(in_tmp_path, monkeypatch):
     """A ValueError that NumPy raises inside our code is no explanation to a user."""
-    monkeypatch.setattr(masks, "sample", lambda *_, **__: np.ones((2, 3, 4, 1), np.float32))
+    monkeypatch.setattr(masks, "sample", lambda _, n, *__, **___: np.zeros((n, 3, 4, 1)))
     with pytest.raises(ValueError, match="broadcast"):
         main("--mode=data", "--run_dir=here")
 
@@ -398,7 +399,7 @@ def test_sheet_shows_square_pixels_and_hatched_holes():
     image[0, 0, 0] = 250, 3, 251
     context_mask = np.ones((1, size, size, 1), np.float32)
     context_mask[0, 4:9, 5:12] = 0
-    sheet = np.asarray(contact_sheet.draw("title", "subtitle", image, context_mask))
+    sheet = layout.pixels(contact_sheet.draw(image, context_mask, [], "caption"))
     corners = np.argwhere((sheet == image[0, 0, 0]).all(axis=-1)).reshape(2, scale, scale, 2)[
         :, 0, 0
     ]
@@ -416,20 +417,19 @@ def test_sheet_shows_square_pixels_and_hatched_holes():
 
 @pytest.mark.parametrize("size", [16, 32, 48, 128, 256])
 def test_sheet_has_room_at_every_size(size):
-    """Nothing is cut off at the right, where the margin is, and little of the width is empty."""
+    """Nothing is cut off at the edges, where the margins are, and pictures reach up to them."""
     count = contact_sheet.columns(size)
-    assert contact_sheet.steps(size) >= min(5, count - 1)
     assert count >= 3
     images = np.zeros((count, size, size, 3), np.uint8)
-    rows = [contact_sheet.FactorRow("name", 0, 1, images[:1].repeat(contact_sheet.steps(size), 0))]
+    rows = [Row(layout.tiles(images[: min(9, count)]), "a factor", "0 to 1", heading="Factors")]
     masks = np.ones((count, size, size, 1), np.float32)
-    for long in ("title", "a path of many letters/" * 40):
-        sheet = np.asarray(contact_sheet.draw(long, long, images, masks, rows))
-        assert (sheet[:, -32:] == 255).all()
-        assert (sheet[-16:] == 255).all()
+    for caption in ("short", "a path of many letters/" * 40):
+        sheet = layout.pixels(contact_sheet.draw(images, masks, rows, caption))
+        assert (sheet[:, -layout.MARGIN :] == 255).all()
+        assert (sheet[-8:] == 255).all()
+        assert (sheet[:, : layout.MARGIN] == 255).all()
     black = np.flatnonzero((sheet == 0).all(axis=-1).any(axis=0))
-    # What is left over is less than half an image of the smallest kind.
-    assert sheet.shape[1] - 32 - black.max() < 48
+    assert black.max() == sheet.shape[1] - layout.MARGIN - 1
 
 
 @pytest.mark.parametrize(("asked", "used"), [(None, "1"), ("0", "0")])

@@ -54,9 +54,14 @@ def tiles(images: np.ndarray, context_mask: np.ndarray | None = None) -> list[Ti
     return [Tile(image, mask) for image, mask in zip(images, context_mask, strict=True)]
 
 
+def scale(size: int, side: int = SIDE) -> int:
+    """Whole, so that every pixel of a picture is a square of equal size."""
+    return max(1, round(side / size))
+
+
 def sheet(rows: Sequence[Row], caption: str, side: int = SIDE) -> Figure:
-    scale = max(1, round(side / _size(rows)))
-    side = scale * _size(rows)
+    times = scale(_size(rows), side)
+    side = times * _size(rows)
     labels = _label_width(rows)
     lefts, width = _columns(rows, side, labels)
     tops, height = _tops(rows, side)
@@ -72,7 +77,7 @@ def sheet(rows: Sequence[Row], caption: str, side: int = SIDE) -> Figure:
             if tile is not None:
                 box = (left, left + side, top + side, top)
                 hole = None if tile.context_mask is None else tile.context_mask[..., 0] == 0
-                shown = enlarged(tile.image, scale, hole)
+                shown = enlarged(tile.image, times, hole)
                 page.imshow(shown, extent=box, aspect="auto", interpolation="nearest")
     # imshow moves the limits; the page is one unit to a pixel.
     page.set(xlim=limits[0], ylim=limits[1])
