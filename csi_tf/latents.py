@@ -62,7 +62,7 @@ def read(path: str | os.PathLike[str], latent_dim: int) -> tuple[Latent, ...]:
     """The latents of one latents.json, by rank."""
     file = checks.existing_file(path)
     try:
-        entries = json.loads(file.read_text("utf-8"))
+        entries = json.loads(file.read_text("utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{file} is not JSON ({error}); mend or delete it.") from None
     if not isinstance(entries, list):

@@ -36,12 +36,14 @@ def find(config: Config, directory: Path) -> Path | None:
         try:
             info = checkpoints.read(path)[1]
             if info["stage"] == "stage1" and _fits(config, loading.settings(path, info)):
-                found.append((int(info["images_seen"]), path.stat().st_mtime, path))
+                rate = loading.settings(path, info).optimiser.learning_rate
+                exact = rate == config.optimiser.learning_rate
+                found.append((exact, int(info["images_seen"]), path.stat().st_mtime, path))
         except (OSError, ValueError, KeyError):  # somebody else's file, or another version's
             continue
     if not found:
         return None
-    images, _, path = max(found)
+    _, images, _, path = max(found)
     logs.say(f"stage2: the stage one with these settings is {path}, which saw {images:,} images")
     return path
 

@@ -318,3 +318,8 @@ def test_baselines_learn_from_as_many_pictures_as_the_model(faces, limit):
     made.config = tiny.config(data={"limit": limit})
     del made.trained_on
     assert made.trained_on.shape == (limit, SIZE, SIZE, 3)
+    seen = made.trained_on
+    made.config = tiny.config(data={"limit": limit, "horizontal_flip": True})
+    del made.trained_on
+    np.testing.assert_array_equal(made.trained_on[:limit], seen)
+    np.testing.assert_array_equal(made.trained_on[limit:], seen[:, :, ::-1])

@@ -57,15 +57,18 @@ class Subject:
 
     @cached_property
     def trained_on(self) -> np.ndarray:
-        """All training images, uint8, as the model saw them: what else learns from pictures, and
-        what looks for copies, has to see as many."""
-        return data.arrays(
+        """All training images, uint8, mirrored too if the model saw them so: what else learns from
+        pictures, and what looks for copies, has to see as many."""
+        images = data.arrays(
             self.dataset,
             "train",
             self.model.size,
             data_dir=source(self.settings, self.config)[1],
             limit=self.config.data.limit,
         ).images
+        if not self.config.data.horizontal_flip:
+            return images
+        return np.concatenate([images, images[:, :, ::-1]])
 
     @property
     def stage(self) -> str:
