@@ -21,7 +21,7 @@ _SHARED = {
 
 def find(config: Config, directory: Path) -> Path | None:
     """The one named, or else of those near `directory` that fit the one that saw most images, and
-    of equals the newest; None if there is none."""
+    of equals the newest; None if there is none. One of another rate comes last."""
     if config.loop.stage1 is not None:
         return _named(config.loop.stage1)
     parents = {directory.parent, Path("runs")}
@@ -35,9 +35,9 @@ def find(config: Config, directory: Path) -> Path | None:
     for path in files:
         try:
             info = checkpoints.read(path)[1]
-            if info["stage"] == "stage1" and _fits(config, loading.settings(path, info)):
-                rate = loading.settings(path, info).optimiser.learning_rate
-                exact = rate == config.optimiser.learning_rate
+            theirs = loading.settings(path, info)
+            if info["stage"] == "stage1" and _fits(config, theirs):
+                exact = theirs.optimiser.learning_rate == config.optimiser.learning_rate
                 found.append((exact, int(info["images_seen"]), path.stat().st_mtime, path))
         except (OSError, ValueError, KeyError):  # somebody else's file, or another version's
             continue

@@ -127,6 +127,12 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     start = _done(info, config, directory, total) if before else 0
     # Where the warm-up ended is settled when a run begins, however long it becomes.
     warmup = info["warmup_steps"] if before else _warmup_steps(config, stage, total)
+    if before and warmup >= total:
+        raise ValueError(
+            f"{directory} was begun with {warmup:,} steps of latent warm-up, so that {total:,} in"
+            " all would leave its PixelCNN untrained: give it more --train_steps, or begin anew in"
+            " another --run_dir."
+        )
     fitted = replace(config, optimiser=replace(chosen, latent_warmup_steps=warmup))
     learner = learners.make(fitted, stage, len(images), total - warmup)
     count, worker = learner.workers
@@ -303,7 +309,7 @@ def _check_data(info: dict[str, Any], count: int, directory: Path) -> None:
 
 def _validations(directory: Path) -> list[dict[str, Any]]:
     lines = logs.read_metrics(directory)
-    return [line for line in lines if "validation/bits_per_dim" in line]
+    return [line for line in lines if line.get("validation/bits_per_dim") is not None]
 
 
 def _past_best(validations: Sequence[dict[str, Any]]) -> str:

@@ -250,6 +250,9 @@ def test_models_must_be_measured_alike(name, value, key):
             reports[model].add(each, np.arange(20.0), keep=True)
     checks = [Check("", Of("a", each), ">", Of("b", each)) for each in ("latents/mi", key)]
     assert not any(evidence.weigh(check, reports).reason for check in checks)
+    # The same data may be named in one and not in the other, or by another path.
+    reports["a"].about["settings"] = {"dataset": "npz:/mine/faces.npz"}
+    assert not any(evidence.weigh(check, reports).reason for check in checks)
     reports["a"].about["settings"] = {name: value}
     assert f"different {name}" in evidence.weigh(checks[1], reports).reason
     # What does not depend on a setting is compared nevertheless.

@@ -351,6 +351,13 @@ def test_a_single_validation_is_a_point_in_the_curves():
     assert curves.draw(two, "").axes[0].lines[0].get_marker() == ""
 
 
+def test_curves_pass_over_what_was_not_finite():
+    rows = [{"step": step, "train/bits_per_dim": 1.0 / step} for step in (1, 2, 3)]
+    rows[1]["train/bits_per_dim"] = None  # as metrics.jsonl has it of a skipped step
+    (panel,) = curves.draw(rows, "").axes
+    assert panel.lines[0].get_xdata().tolist() == [1, 3]
+
+
 def test_curves_of_a_model_without_latents_show_no_empty_panels():
     def titles(*keys):
         rows = [{"step": step} | dict.fromkeys(keys, 1.0 / step) for step in (1, 2)]

@@ -245,6 +245,17 @@ def test_a_warm_up_cut_short_stays_so_and_does_not_stand_in_the_way_of_more_step
         training.run(config(train_steps=10, latent_warmup_steps=2), tmp_path)
 
 
+def test_a_run_gone_on_with_does_not_end_within_its_warm_up(tmp_path):
+    """Its PixelCNN would count as trained."""
+    StandIn.kills = {2: [signal.SIGINT]}
+    with pytest.raises(Stopped):
+        training.run(config(train_steps=12, latent_warmup_steps=6), tmp_path)
+    with pytest.raises(ValueError, match="6 steps of latent warm-up, so that 4 in all would leave"):
+        training.run(config(train_steps=4, latent_warmup_steps=6), tmp_path)
+    training.run(config(train_steps=8, latent_warmup_steps=6), tmp_path)
+    assert StandIn.warmed == [True] * 6 + [False] * 2
+
+
 @pytest.fixture
 def measured(monkeypatch):
     """A machine on which the faster precision is another one each time."""

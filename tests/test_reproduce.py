@@ -353,6 +353,21 @@ def test_claims_are_of_all_models_there_are(tmp_path, standins):
     assert "csi" not in json.loads((tmp_path / "claims.json").read_text())["about"]["models"]
 
 
+def test_another_length_is_refused_before_anything_is_trained(tmp_path, standins):
+    """More steps would change a stage one that a stage two was begun from."""
+    config = small("csi")
+    run.run(config, tmp_path)
+    checkpoint = {"config": jobs(config, images=64)["info_vae"].config.to_json()}
+    checkpoints.save(tmp_path / "models" / "info_vae" / "checkpoints", 4, {}, checkpoint, 2, 1.0)
+    before = len(standins.trained)
+    run.run(config, tmp_path)
+    assert len(standins.trained) > before
+    longer = plan.changed(config, {"train_steps": 2 * config.optimiser.train_steps})
+    with pytest.raises(ValueError, match=r"another length \(info_vae of \d+ steps and not \d+\)"):
+        run.run(longer, tmp_path)
+    assert len(standins.trained) == 2 * before
+
+
 def test_what_is_left_to_train_is_counted_from_the_checkpoints(tmp_path):
     job = jobs(asked("info_vae", train_steps=100))["info_vae"]
     this = run.Reproduction(tmp_path, job.config)

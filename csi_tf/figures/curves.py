@@ -33,7 +33,8 @@ def _curves(metrics: Sequence[dict[str, Any]], key: str) -> dict[str, np.ndarray
     """(2, N): steps and values, of training batches and of held-out images."""
     found = {}
     for kind in ("train", "validation"):
-        points = [(row["step"], row[f"{kind}/{key}"]) for row in metrics if f"{kind}/{key}" in row]
+        points = [(row["step"], row.get(f"{kind}/{key}")) for row in metrics]
+        points = [point for point in points if point[1] is not None]  # as of a skipped step
         if points:
             found[kind] = np.array(points, float).T
     return found

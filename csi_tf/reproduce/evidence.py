@@ -259,5 +259,6 @@ def _refuse_unlike(quantities: Sequence[Of], reports: Reports) -> None:
     besides = [name for part, names in ALIKE_IN.items() if part in parts for name in names]
     for name in ("images", "seed", "dataset", *ALIKE, *besides):
         first, second = (each.get(name, getattr(Evaluation, name)) for each in settings)
-        if first != second or a.get(name) != b.get(name):
+        asked = name != "dataset" and first != second  # which need not be named, or be by one path
+        if asked or a.get(name) != b.get(name):
             raise NotMeasured(f"{' and '.join(names)} were evaluated with different {name}")

@@ -16,7 +16,18 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from csi_tf import checkpoints, data, files, latents, logs, provenance, runs, training, workers
+from csi_tf import (
+    checkpoints,
+    data,
+    files,
+    latents,
+    loading,
+    logs,
+    provenance,
+    runs,
+    training,
+    workers,
+)
 from csi_tf import learner as learners
 from csi_tf.config import Config
 from csi_tf.errors import RunFailed, Stopped
@@ -87,6 +98,7 @@ def run(config: Config, directory: Path) -> None:
     begun = next((job for job in this.jobs if this.place(job.name).exists()), this.jobs[0])
     precise = training.with_precision(config, this.place(begun.name))
     this = Reproduction(directory, precise, plan(precise, len(images)))
+    _check_lengths(this)
     try:
         _announce(this, images)
         del images
@@ -113,6 +125,20 @@ def _training_images(config: Config) -> np.ndarray:
     return data.arrays(
         chosen.dataset, "train", chosen.image_size, data_dir=chosen.data_dir, limit=chosen.limit
     ).images
+
+
+def _check_lengths(this: Reproduction) -> None:
+    """More steps would change a stage one under the stage two that has it."""
+    for job in this.jobs:
+        place = this.place(job.name)
+        if found := checkpoints.load(place / "checkpoints"):
+            chosen = loading.settings(place, found[1]).optimiser
+            if chosen.train_steps != job.config.optimiser.train_steps:
+                raise ValueError(
+                    f"{this.directory} holds a reproduction of another length ({job.name} of"
+                    f" {chosen.train_steps:,} steps and not {job.config.optimiser.train_steps:,}):"
+                    " give the same --train_steps and --epochs, or another --run_dir."
+                )
 
 
 def _check_measuring(config: Config) -> None:
