@@ -12,7 +12,6 @@ All but the mask are required, and nothing else is understood.
 """
 
 import json
-import math
 import numbers
 import os
 import re
@@ -32,6 +31,7 @@ EVALUATED = "evaluation"  # the folder beside a model that --mode=evaluate write
 USUAL = (-3.0, 3.0)
 # A direction that was written with few digits is still a unit vector; one of another length is not.
 UNIT = 1e-4
+LARGEST = 1e6  # of what a latent may be set to; of far larger ones networks make infinity and NaN
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,9 @@ def settings(model: Any, wanted: Mapping[Any, Any] | None) -> Settings:
     found = [find(model, key) for key in wanted]
     for latent, value in zip(found, wanted.values(), strict=True):
         if not is_number(value):
-            raise ValueError(f"{latent.name} is set to {value!r}; give a finite number.")
+            raise ValueError(
+                f"{latent.name} is set to {value!r}; give a finite number, of {LARGEST:g} at most."
+            )
         _warn_if_outside(latent, [value])
     directions = np.array([latent.direction for latent in found])
     if found and np.linalg.matrix_rank(directions) < len(found):
@@ -169,7 +171,10 @@ def traversal(model: Any, key: Any, values: Any) -> Settings:
     except TypeError:
         several = []
     if not several or not all(is_number(value) for value in several):
-        raise ValueError(f"values is {values!r}; give the numbers that {latent.name} is set to.")
+        raise ValueError(
+            f"values is {values!r}; give the numbers that {latent.name} is set to, of {LARGEST:g}"
+            " at most."
+        )
     _warn_if_outside(latent, several)
     return Settings(latent.direction[None], np.array(several, np.float64)[:, None])
 
@@ -188,11 +193,9 @@ def _warn_if_outside(latent: Latent, values: Sequence[float]) -> None:
 
 
 def is_number(value: Any) -> bool:
-    return (
-        isinstance(value, numbers.Real)
-        and not isinstance(value, bool | np.bool_)
-        and math.isfinite(value)
-    )
+    """One that float32 can go on computing with."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    return real and bool(abs(value) <= LARGEST)  # which NaN is not
 
 
 _KEYS = {"name", "interval", "rank"}

@@ -43,6 +43,16 @@ def test_nothing_is_written_over_unasked(capsys):
     assert Path("face-000.png").read_bytes() == Path("face.png").read_bytes()
 
 
+def test_results_tell_of_no_picture_whose_files_another_s_have_replaced():
+    picture("other/face.png", 24, 24, seed=1)
+    call = ("--mask=eyes", "--output=out", "--overwrite")
+    assert main("--input=face.png", *call, "--num_samples=2") == 0
+    assert main("--input=other/face.png", *call, "--num_samples=1") == 0
+    told = [(Path(line["input"]).parent.name, line["file"]) for line in results("out")]
+    assert [each for each in told if each[1] == "face-000.png"] == [("other", "face-000.png")]
+    assert len({file for _, file in told}) == len(told)
+
+
 def test_what_is_replaced_leaves_no_file_of_before():
     picture("other.png", 24, 24, seed=1)
     call = ("--input=face.png,other.png", "--mask=eyes", "--output=out", "--overwrite")

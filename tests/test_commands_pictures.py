@@ -264,6 +264,39 @@ def test_a_picture_without_a_transparent_part_is_named(capsys):
     assert f"{data} has no transparent part" in complaint(capsys)
 
 
+def test_among_several_kinds_of_holes_a_file_still_lies_over_the_picture():
+    """And not over the square that the model is shown; a line in it is kept."""
+    hole = mask_file("line.png", 40, 60, (20, 21, 22, 58))
+    found = []
+    for mask in ("file:line.png", "file:line.png,eyes:1e-12"):
+        for crop in ("center", "20,10,40,30"):
+            found.append(understood(mask, crop, 40, 60, []))
+    for (alone, finer), (mixed, also_finer) in zip(found[:2], found[2:], strict=True):
+        np.testing.assert_array_equal(mixed, alone)
+        np.testing.assert_array_equal(also_finer, finer)
+        assert 0 < (alone == 0).sum() < SIZE * SIZE / 2
+    np.testing.assert_array_equal(found[0][1], hole[:, 10:50])
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "over_region"),
+    [
+        ((32, 32), (640, 650), True),  # of the region exactly, of the picture to a pixel
+        ((640, 650), (640, 650), False),
+        ((64, 65), (640, 650), False),
+        ((32, 32), (640, 640), False),  # of both: it lies over the picture
+    ],
+)
+def test_a_mask_lies_over_what_has_its_proportions(size, shape, over_region):
+    hole = np.zeros(size, bool)
+    hole[:, : size[1] // 2] = True
+    box = (0, 0, shape[0], shape[0])
+    found = holes.laid_over(hole, "m.png", shape, box, lambda _: None)
+    width = shape[0] if over_region else shape[1]
+    assert found.shape == (shape[0], shape[0])
+    assert found[0].sum() == pytest.approx(size[1] // 2 / size[1] * width, abs=1)
+
+
 def understood(
     mask: str, crop: str, height: int, width: int, notes: list[str], file: str = "a.png"
 ):

@@ -381,6 +381,8 @@ def test_damaged_weights_are_told(model):
         ({"latents": {4: 1.0}}, "from 0 to 3"),
         ({"latents": {"smile": 1.0}}, "no latent called 'smile'"),
         ({"latents": {0: np.nan}}, "finite"),
+        ({"latents": {0: 1e39}}, "of 1e.06 at most"),
+        ({"z": 1e80}, "variance"),
         ({"latents": {0: "1"}}, "finite"),
         ({"latents": [1.0]}, "dimension or name"),
         ({"z": "middle"}, "posterior"),

@@ -268,6 +268,22 @@ def test_sliders_are_those_of_the_model_that_is_open(tmp_path):
         actions.first(many, person)
 
 
+def test_a_session_may_call_latents_what_no_file_can(engine, tmp_path):
+    """There is no latents.json to download then, and the fill is shown."""
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    (name,) = engine.names
+    session = replace(engine.face(name, 0), names={0: "smile, wide"})
+    assert not actions._names(session, person).visible
+    assert actions._names(replace(session, names={0: "smile"}), person).visible
+
+
+def test_what_the_server_has_forgotten_is_told(engine, tmp_path):
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    for late in (lambda: actions.picked(None, None, person), lambda: actions.pasted(None, person)):
+        with pytest.raises(gr.Error, match="Fill the hole first"):
+            late()
+
+
 def test_a_click_that_fails_stops_no_drawing(engine, tmp_path):
     actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
     (name,) = engine.names
@@ -353,6 +369,11 @@ def test_a_mask_lies_over_the_photo_that_it_was_drawn_over(engine, tmp_path):
     changed = (filled != pixels).any(axis=-1)
     assert not changed[20:22].any()  # 2.5 rows for each of the model
     assert changed[:20, 60:].mean() > 0.9
+    # Over a picture of the model's own size a line is kept, too.
+    actions.another(person)
+    actions.masked(str(tmp_path / "line.png"), person)
+    assert (actions.desks.get("a").session.context_mask[5] == 0).any()
+    actions.used(str(tmp_path / "photo.png"), 40 / 60, 1, 0, person)
     # One of the model's own size lies over what the model is shown.
     masks.to_file(masks.named("nose", 16), tmp_path / "nose.png")
     actions.masked(str(tmp_path / "nose.png"), person)

@@ -19,6 +19,7 @@ from csi_tf.commands.settings import Box, Command
 from csi_tf.commands.sources import Source, cut
 from csi_tf.data import image_files
 from csi_tf.masks.files import hole_of_file
+from csi_tf.masks.mixtures import which
 
 ALPHA = "alpha"  # in place of a mask: what is transparent of a picture is its hole
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -44,7 +45,7 @@ class Holes:
         """The files, or the folder."""
         if self.law is not None:
             parts = masks.parse(self.law).components
-            return [Path(part.path) for part in parts if part.path is not None]
+            return [path for path in map(_path, parts) if path is not None]
         return [path for path in (self.file, self.folder) if path is not None]
 
     def name(self, source: Source) -> str:
@@ -59,25 +60,25 @@ class Holes:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The context mask (S, S, 1) for a picture of this (height, width), of which the model is
         shown `image`, and from a file the hole of the region itself, (height, width) booleans."""
-        hole = self._in_region(source, shape, region, note)
-        if hole is not None:
-            return seen(hole, self.size), hole
         # A random mask depends on the seed and the picture, not on the company it is drawn in.
-        example = randomness.fold(0, "mask of a picture", image.tobytes())
-        draw = masks.sampler(
-            str(self.law), self.size, self.command.seed, self.command.mask_convention
-        )
-        context_mask = draw(np.array([example]))[0]
+        example = np.array([randomness.fold(0, "mask of a picture", image.tobytes())])
+        seed, convention = self.command.seed, self.command.mask_convention
+        path = self._file(source)
+        if self.law is not None:
+            parts = masks.parse(self.law).components
+            path = _path(parts[int(which(parts, seed, example)[0])])
+        if path is not None:
+            hole = self._in_region(path, source, shape, region, note)
+            return seen(hole, self.size), hole
+        draw = masks.sampler(str(self.law), self.size, seed, convention)
+        context_mask = draw(example)[0]
         if context_mask.all():
             note(_EMPTY)
         return context_mask, None
 
     def _in_region(
-        self, source: Source, shape: tuple[int, int], region: Box, note: Note
-    ) -> np.ndarray | None:
-        path = self._file(source)
-        if path is None:
-            return None
+        self, path: Path, source: Source, shape: tuple[int, int], region: Box, note: Note
+    ) -> np.ndarray:
         if path not in self.last:  # one mask often serves many pictures
             self.last.clear()
             self.last[path] = (
@@ -123,6 +124,10 @@ def understood(command: Command, size: int) -> Holes | None:
     return Holes(command, size, law=checks.absolute_masks(command.mask))
 
 
+def _path(part: masks.Component) -> Path | None:
+    return None if part.path is None else Path(part.path)
+
+
 def _transparent(source: Source) -> np.ndarray:
     hole = image_files.transparent(source.where) if source.pixels is None else np.zeros(0, bool)
     if not hole.any():
@@ -159,10 +164,12 @@ def laid_over(
     """What a mask file says of the region, (height, width) booleans: it lies over a picture of
     this (height, width) or, if it has the region's proportions and not the picture's, over that."""
     shown = (region[3], region[2])
-    if not _alike(hole.shape, shape) and _alike(hole.shape, shown):
+    # Exactly the one before nearly the other: a whole number of pixels may be all that parts them.
+    fits = [_proportions(hole.shape, each) for each in (shown, shape)]
+    if fits[0] > fits[1]:
         hole = inside = _stretched(hole, shown)
     else:
-        if not _alike(hole.shape, shape):
+        if not fits[1]:
             note(
                 f"the mask {name} is {hole.shape[1]}x{hole.shape[0]} and the picture"
                 f" {shape[1]}x{shape[0]}: it is stretched over the picture"
@@ -178,10 +185,12 @@ def seen(hole: np.ndarray, size: int) -> np.ndarray:
     return 1 - _touched(hole, (size, size)).astype(np.float32)[..., None]
 
 
-def _alike(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
-    """Whether two sizes have the same proportions, to a pixel of the first."""
+def _proportions(first: tuple[int, ...], second: tuple[int, ...]) -> int:
+    """Whether two sizes have the same proportions: 2 for exactly, 1 to a pixel of the first."""
     (a, b), (c, d) = first, second
-    return abs(a - b * c / d) <= 1 or abs(b - a * d / c) <= 1
+    if a * d == b * c:
+        return 2
+    return int(abs(a - b * c / d) <= 1 or abs(b - a * d / c) <= 1)
 
 
 def _stretched(hole: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -103,14 +103,19 @@ class Output:
         files.write(path, content.getvalue())
 
     def tell(self, name: str, lines: list[Record]) -> None:
-        """Lines of results.jsonl on one input; those that it had go when they are settled."""
-        if name == self._last:  # or both would pass for one telling
-            old = [line for line in self._lines() if line["input"] != name]
-            files.write(self._results, _jsonl([*old, *lines]))
+        """Lines of results.jsonl on one input; those that it had go when they are settled, and
+        those of other inputs whose files these are now go at once."""
+        made = _files(lines)
+        replaced = any(made & told for other, told in self._files.items() if other != name)
+        if name == self._last or replaced:  # or both would pass for one telling
+            kept = [each for each in self._lines() if each["input"] != name]
+            kept = [each for each in kept if each.get("file") not in made]
+            files.write(self._results, _jsonl([*kept, *lines]))
         else:
             with files.explained(f"cannot write {self._results}"), self._results.open("ab") as file:
                 file.write(_jsonl(lines))
-        self._last, self._files[name] = name, _files(lines)
+        self._files = {other: told - made for other, told in self._files.items()}
+        self._last, self._files[name] = name, made
 
     def told(self, name: str) -> set[str]:
         """The files that results tell of one input."""

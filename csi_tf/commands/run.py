@@ -85,8 +85,12 @@ def _check_model(command: Command, saved: session.Session) -> None:
 
 
 def note(text: str) -> None:
-    # Names of files need not be text.
-    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
+    print(_printable(text), file=sys.stderr, flush=True)
+
+
+def _printable(text: str) -> str:
+    """Names of files need not be text."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
@@ -183,7 +187,7 @@ class _Batch:
             of = f" of {_counted(self._done)}" if total > 1 else ""
             print(f"{self._written} files{of} and {output.RESULTS} written to {directory}")
             if total == 1:
-                print(f"All side by side: {self._job.grid(self._sources[0])}")
+                print(_printable(f"All side by side: {self._job.grid(self._sources[0])}"))
         if self._failed:
             raise RunFailed(f"{self._failed} of {_counted(total)} failed, as said above")
 

@@ -42,7 +42,7 @@ def factor_rows(size: int) -> list[Row]:
     from csi_tf.data.procedural_faces import FACTORS, render
 
     face = [f.low if f.name in _PLAIN else (f.low + f.high) / 2 for f in FACTORS]
-    rows = []
+    rows: list[Row] = []
     for column, factor in enumerate(FACTORS):
         faces = np.tile(np.array(face, np.float32), (min(STEPS, columns(size)), 1))
         faces[:, column] = np.linspace(factor.low, factor.high, len(faces))

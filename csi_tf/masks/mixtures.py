@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,15 @@ def parse(distribution: str | Mixture) -> Mixture:
     return Mixture(tuple(_component(entry.strip()) for entry in entries))
 
 
+def which(components: Sequence[Component], seed: int, examples: np.ndarray) -> np.ndarray:
+    """The component of each example (B,), which depends, like its mask, on its number alone."""
+    if len(components) == 1:
+        return np.zeros(len(examples), np.int64)
+    thresholds = np.cumsum([component.weight for component in components])[:-1]
+    u = uniforms(seed, "mask/mixture", examples, 1)[:, 0]
+    return np.searchsorted(thresholds, u, side="right")
+
+
 def sampler(
     distribution: str | Mixture, size: int, seed: int, convention: str = "white_is_hole"
 ) -> Callable[[np.ndarray], np.ndarray]:
@@ -131,7 +140,6 @@ def sampler(
     size = whole_number(size, "size", 2)
     seed = whole_number(seed, "seed", 0)
     validated_convention(convention)
-    thresholds = np.cumsum([component.weight for component in components])[:-1]
     fixed = {}
     for index, component in enumerate(components):
         if component.path is not None:
@@ -141,11 +149,7 @@ def sampler(
 
     def draw(examples: np.ndarray) -> np.ndarray:
         masks = np.empty((len(examples), size, size, 1), np.float32)
-        # An example's component, like its mask, depends on its number alone.
-        chosen = np.zeros(len(examples), np.int64)
-        if len(components) > 1:
-            u = uniforms(seed, "mask/mixture", examples, 1)[:, 0]
-            chosen = np.searchsorted(thresholds, u, side="right")
+        chosen = which(components, seed, examples)
         for index, component in enumerate(components):
             rows = np.flatnonzero(chosen == index)
             if index in fixed:

@@ -192,10 +192,13 @@ class Actions:
     def masked(self, path: str, request: gr.Request) -> Any:
         desk, hole = self.desks.get(_person(request)), hole_of_file(path)
         photo, size = desk.photo, len(desk.session.image)
+        name = Path(path).name
         if photo is None or desk.face is not None or hole.shape == (size, size):
-            return self._hole(lambda mask: masks.from_file(path, len(mask)), request)
+            whole = (0, 0, size, size)
+            hole = holes.laid_over(hole, name, (size, size), whole, gr.Warning)
+            return self._hole(lambda _: holes.seen(hole, size), request)
         # It was drawn over the photo, most likely.
-        hole = holes.laid_over(hole, Path(path).name, photo.shape, photo.box, gr.Warning)
+        hole = holes.laid_over(hole, name, photo.shape, photo.box, gr.Warning)
 
         def lay(desk: Desk) -> Desk:
             if desk.photo is not photo:  # another picture has come since
@@ -279,8 +282,8 @@ class Actions:
             if rank <= known or key(latent) in session.names
         ]
         path = self._place(latent_space.FILE, request)
-        latent_space.write(path, kept)
         try:
+            latent_space.write(path, kept)
             latent_space.read(path, len(opened.sliders[0].direction))
         except ValueError:  # a session's file may call latents anything
             return gr.DownloadButton(visible=False)
@@ -395,12 +398,15 @@ class Actions:
         before = canvas.large(result.session.image)
         return after, (before, after), self._file("completion.png", png, request)
 
-    def picked(self, result: Result, event: gr.SelectData, request: gr.Request) -> Any:
+    def picked(self, result: Result | None, event: gr.SelectData, request: gr.Request) -> Any:
+        if result is None:  # which is not kept for ever
+            raise gr.Error("Fill the hole first.")
         result = replace(result, place=event.index)
         return result, *self._chosen(result, request)
 
-    def pasted(self, result: Result, request: gr.Request) -> str:
-        assert result.photo is not None  # else there is no button
+    def pasted(self, result: Result | None, request: gr.Request) -> str:
+        if result is None or result.photo is None:
+            raise gr.Error("Fill the hole first.")
         path = result.photo.path
         if not os.path.isfile(path):
             raise gr.Error("The studio no longer has your photo; upload it again.")

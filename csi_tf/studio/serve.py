@@ -18,7 +18,7 @@ from csi_tf.studio.engine import Engine
 from csi_tf.studio.settings import Studio
 
 WAITING = 32  # requests that wait their turn; more are told to come back
-MOST_UPLOADED = "20mb"
+MOST_UPLOADED = "200mb"  # a PNG of a large photo, which the page itself may have made
 
 
 def run(settings: Studio, directory: Path) -> None:
