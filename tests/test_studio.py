@@ -105,10 +105,10 @@ def test_only_the_newest_request_of_a_person_is_begun_and_once(desks):
     desks.stop("a")
     with pytest.raises(Superseded):
         desks.begin("a")
-    sweep = desks.take("a")  # which is begun with that
-    desks.check("a", sweep.turn)
+    older, newer = (desks.change("a", lambda desk: desk).turn for _ in range(2))
     with pytest.raises(Superseded):
-        desks.begin("a")
+        desks.begin("a", older)  # which has waited for long
+    desks.check("a", desks.begin("a", newer).turn)
     desks.stop_all()
     with pytest.raises(Superseded):
         desks.check("b", other.turn)
@@ -268,6 +268,24 @@ def test_sliders_are_those_of_the_model_that_is_open(tmp_path):
         actions.first(many, person)
 
 
+def test_what_has_waited_in_the_queue_does_not_stand_in_for_what_is_newer(engine, tmp_path):
+    """It would draw with the older number of completions, or a strip nobody wants any more."""
+    actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
+    actions.first(engine.names[0], person)
+    first = actions.turn(person)
+    actions.all_returned(person)
+    newest = actions.turn(person)
+    assert all(map(is_skip, actions.fill(None, 0, 1, 1, False, first, person)))
+    _, _, result, *_ = actions.fill(None, 0, 3, 1, False, newest, person)
+    assert len(result.made.images[0]) == 3
+    actions.sweeping(result, person)
+    sweep = actions.turn(person)
+    actions.moved(0, 1.5, person)
+    assert all(map(is_skip, actions.swept(result, sweep, person)))
+    _, _, moved, *_ = actions.fill(result, 0, 1, 1, False, actions.turn(person), person)
+    assert moved.session.latents == {0: 1.5}
+
+
 def test_a_session_may_call_latents_what_no_file_can(engine, tmp_path):
     """There is no latents.json to download then, and the fill is shown."""
     actions, person = Actions(engine, tmp_path, 4), SimpleNamespace(session_hash="a")
@@ -295,7 +313,7 @@ def test_a_click_that_fails_stops_no_drawing(engine, tmp_path):
         lambda: actions.used(None, 1, 0, 0, person),
         lambda: actions.used(wrong, 1, 0, 0, person),
         lambda: actions.loaded(wrong, person),
-        lambda: actions.swept(None, person),
+        lambda: actions.sweeping(None, person),
     ):
         with pytest.raises((ValueError, gr.Error)):
             click()
@@ -403,7 +421,7 @@ def test_a_photo_that_is_gone_is_asked_for_again(engine, tmp_path):
         actions.pasted(Result(asked, engine.complete(asked), [], 1, gone), person)
 
 
-ASKED = (0, 1, 1, False)  # seed, completions, truncation, whether z is of whole pictures
+ASKED = (0, 1, 1, False, None)  # seed, completions, truncation, whether z is whole, any turn
 
 
 @pytest.fixture
@@ -444,7 +462,7 @@ def test_a_face_stops_what_is_drawn_and_is_drawn_no_further_than_anybody_waits(d
         assert all(map(is_skip, drawing.fill(None, *ASKED, person, progress)))
         assert len(rows) == 1
         rows.clear()
-        before = drawing.desks.take("a")
+        before = drawing.desks.change("a", lambda desk: desk)
         assert before.session.said == "nothing yet"
 
 
@@ -520,10 +538,10 @@ def test_what_cannot_be_shown_puts_no_slider_anywhere(engine, tmp_path, monkeypa
     with monkeypatch.context() as disk:
         disk.setattr(actions, "_file", full)
         with pytest.raises(OSError, match="no space"):
-            actions.fill(None, 0, 1, 1, False, person)
+            actions.fill(None, *ASKED, person)
     assert actions.desks.get("a").stand == {}
     actions.all_returned(person)  # asks once more
-    actions.fill(None, 0, 1, 1, False, person)
+    actions.fill(None, *ASKED, person)
     assert [*actions.desks.get("a").stand] == [*range(len(engine.open(name).sliders))]
 
 

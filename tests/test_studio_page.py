@@ -268,7 +268,8 @@ def test_garbage_is_refused_and_a_large_photo_is_taken(browser, address, tmp_pat
         photo(page, tmp_path / "garbage.png")
         page.get_by_text("no picture that can be read").first.wait_for()
         page.get_by_label("Remove Image").first.click()
-        (tmp_path / "huge.png").write_bytes(bytes(21_000_000))
+        with (tmp_path / "huge.png").open("wb") as file:
+            file.truncate(215_000_000)
         photo(page, tmp_path / "huge.png")
         page.get_by_text("exceed the maximum").first.wait_for()
         photo(page, tmp_path / "large.jpg")

@@ -69,10 +69,10 @@ def test_a_move_that_arrives_late_takes_no_other_back(browser, address, tmp_path
         page.wait_for_timeout(500)
         held[0].continue_()
         for _ in range(100):
-            if len(moves := [url for url in answers if url.endswith("/run/predict")]) == 2:
+            if len(moves := [url for url in answers if url.endswith("/run/predict")]) == 4:
                 break
             page.wait_for_timeout(100)
-        assert len(moves) == 2
+        assert len(moves) == 4  # of each its turn
         saved, _ = after(page, page.locator("#fill").click, tmp_path)
         assert saved.latents == {2: -1}
 

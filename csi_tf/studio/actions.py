@@ -340,6 +340,11 @@ class Actions:
         self.desks.leave(_person(request))
         shutil.rmtree(self._folder(request), ignore_errors=True)
 
+    def turn(self, request: gr.Request) -> int:
+        """That which was taken last. What waits in the queue has what was asked with its own turn,
+        and is skipped when a newer one has come."""
+        return self.desks.get(_person(request)).turn
+
     def fill(
         self,
         result: Result | None,
@@ -347,12 +352,13 @@ class Actions:
         samples: float,
         truncation: float,
         whole: bool,
+        turn: float | None,
         request: gr.Request,
         progress: gr.Progress = _PROGRESS,
     ) -> Any:
         started, person = time.monotonic(), _person(request)
         try:
-            desk = asked = self.desks.begin(person)
+            desk = asked = self.desks.begin(person, turn)
             report = self._report(asked, request, progress)
             if asked.face is not None:
                 desk = asked.with_picture(asked.face(report))
@@ -416,18 +422,26 @@ class Actions:
         png = result.session.to_png(result.pasted, result.number, profile)
         return self._file(f"{Path(path).stem}-filled.png", png, request)
 
-    def swept(
-        self, result: Result | None, request: gr.Request, progress: gr.Progress = _PROGRESS
-    ) -> Any:
+    def sweeping(self, result: Result | None, request: gr.Request) -> None:
         desk = self.desks.get(_person(request))
         if result is None or result.session.model != desk.session.model:
             raise gr.Error("Fill the hole first.")
         if not self.engine.open(desk.session.model).sliders:
             raise gr.Error("This model has no latents to move.")
-        desk = self.desks.take(_person(request))
-        latent, session = self.engine.open(desk.session.model).sliders[desk.moved], result.session
-        values, z = np.linspace(*latent.interval, SWEPT), result.made.latents[0, result.place]
+        self._change(request)
+
+    def swept(
+        self,
+        result: Result,
+        turn: float | None,
+        request: gr.Request,
+        progress: gr.Progress = _PROGRESS,
+    ) -> Any:
         try:
+            desk = self.desks.begin(_person(request), turn)
+            session = result.session
+            latent = self.engine.open(desk.session.model).sliders[desk.moved]
+            values, z = np.linspace(*latent.interval, SWEPT), result.made.latents[0, result.place]
             report = self._report(desk, request, progress)
             drawn = self.engine.sweep(session, latent, z, result.number, values.tolist(), report)
         except Superseded:

@@ -108,17 +108,14 @@ class Desks:
             self._put(person, replace(changed, strokes=strokes, turn=desk.turn + 1))
             return True
 
-    def begin(self, person: str) -> Desk:
-        """What was asked for last; Superseded where that was begun already."""
+    def begin(self, person: str, turn: float | None = None) -> Desk:
+        """What was asked for last; Superseded where that was begun already, or is not that of the
+        turn that is named."""
         with self._lock:
             desk = self.get(person)
-            if desk.begun >= desk.turn:
+            if desk.begun >= desk.turn or turn not in (None, desk.turn):
                 raise Superseded
             return self._put(person, replace(desk, begun=desk.turn))
-
-    def take(self, person: str) -> Desk:
-        """A turn that is begun at once."""
-        return self.change(person, lambda desk: replace(desk, begun=desk.turn + 1))
 
     def check(self, person: str, turn: int) -> None:
         desk = self._desks.get(person)

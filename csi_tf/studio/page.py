@@ -200,6 +200,7 @@ class Page:
         self.sweep = gr.Button("Sweep the slider moved last", size="sm", elem_id="sweep")
         self.swept = gr.Markdown(elem_id="swept")
         self.strip = _shown("Sweep", "strip", visible=False)
+        self.turn = gr.Number(visible="hidden")
         with gr.Row():
             self.png = gr.DownloadButton("Download PNG", size="sm", elem_id="png")
             self.save = gr.DownloadButton("Save session", size="sm", elem_id="save")
@@ -240,9 +241,16 @@ class Page:
             event.failure(do.say, None, None, **every)
             return event
 
+        def then(event: Any, action: Any, given: Any, out: Any, shown: Any) -> None:
+            """In the queue, with the turn that was taken before it."""
+            turned = event.success(
+                do.turn, None, self.turn, queue=False, show_progress="hidden", **every
+            )
+            asked = [*given, self.turn]
+            turned.success(telling(action), asked, out, show_progress_on=shown, **drawing)
+
         def then_fill(event: Any) -> None:
-            asked = [self.result, *numbers]
-            event.success(telling(do.fill), asked, results, show_progress_on=self.status, **drawing)
+            then(event, do.fill, [self.result, *numbers], results, self.status)
 
         for chosen in (blocks.load, self.model.input):
             then_fill(at_once(chosen, do.first, self.model, on_desk, newest))
@@ -275,13 +283,8 @@ class Page:
         self.paste.click(
             telling(do.pasted), self.result, self.pasted, show_progress_on=self.status, **newest
         ).success(None, None, None, js="() => document.querySelector('#pasted').click()", **every)
-        self.sweep.click(
-            telling(do.swept),
-            self.result,
-            [self.strip, self.swept],
-            show_progress_on=self.strip,
-            **drawing,
-        )
+        sweep = at_once(self.sweep.click, do.sweeping, self.result, None)
+        then(sweep, do.swept, [self.result], [self.strip, self.swept], self.strip)
         blocks.unload(do.left)
 
 
