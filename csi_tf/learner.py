@@ -67,6 +67,9 @@ class Learner:
     def meet(self) -> None:
         """Wait until all workers are here; RunFailed if one of them never will be."""
 
+    def agree(self, digest: int) -> None:
+        """RunFailed unless all workers have the same 16 bits."""
+
     def optimiser(self, warming_up: bool) -> Any:
         return self.optimisers["warmup" if warming_up else "main"]
 

@@ -128,14 +128,29 @@ class TensorFlowLearner(Learner):
             return self._compiled[warming_up](self._spread(batch))
 
     def meet(self) -> None:
+        self._summed(1)
+
+    def agree(self, digest: int) -> None:
+        replicas, total, squares = self._summed(1, digest, digest**2)
+        if replicas * squares != total**2:  # they vary
+            raise RunFailed(
+                "the workers of TF_CONFIG do not start alike: give all of them the same settings,"
+                " images and --run_dir, on a disk that all see. One of a network may show a new"
+                " file late: then wait a minute, and start all again"
+            )
+
+    def _summed(self, *values: int) -> list[int]:
+        """Over all replicas, exactly below 2**53."""
         if self.workers[0] == 1:
-            return
+            return [*values]
 
         def everyone() -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_reduce(SUM, tf.ones(()))
+            own = tf.constant(values, tf.float64)
+            return tf.distribute.get_replica_context().all_reduce(SUM, own)
 
         with self._together():
-            tf.function(self.strategy.run, autograph=False)(everyone)
+            found = tf.function(self.strategy.run, autograph=False)(everyone)
+        return [int(each) for each in self.strategy.experimental_local_results(found)[0]]
 
     def evaluate(self, batch: Arrays) -> dict[str, np.ndarray]:
         tensors = {name: tf.convert_to_tensor(value) for name, value in batch.items()}

@@ -7,6 +7,7 @@ train      one stage in one directory, from scratch or from where it was stopped
 import os
 import shutil
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,8 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
         )
     elif stage1 is not None:
         images_before = stage_one.start_from(learner, stage1, config.loop.stage2_init)
+    if count > 1:  # each has read the checkpoint by itself
+        learner.agree(_digest(config, start, len(images), learner.state()))
     batches = batches_of(config, images, stage, carried, count, worker)
     chief = worker == 0
     if chief:
@@ -186,6 +189,15 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     learner.meet()  # the first worker may still be writing it
     workers.await_file(finished)
     return finished
+
+
+def _digest(config: Config, start: int, images: int, state: checkpoints.Arrays) -> int:
+    """16 bits of what all workers have to begin with."""
+    groups = (config.model, config.objective, config.optimiser, config.masks)
+    found = zlib.crc32(repr((start, images, *groups)).encode())
+    for name in sorted(state):
+        found = zlib.crc32(np.asarray(state[name]).tobytes(), found)
+    return found % 2**16
 
 
 def _images(config: Config) -> tuple[np.ndarray, np.ndarray]:

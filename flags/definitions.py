@@ -123,7 +123,8 @@ OPTIMISER = {
     "warmup_steps": "Steps in which the learning rate rises from 0; half of all steps at most.",
     "decay": "How the learning rate falls afterwards. The cosine reaches 0 at the last step.",
     "clip_norm": "Clip the gradient to this global norm.",
-    "ema": "Decay of an average of the weights to evaluate with, such as 0.999.",
+    "ema": "Decay of an average of the weights to evaluate with, such as 0.999. The statistics of"
+    " BatchNorm, in encoder and decoder, stay those of the weights that are not averaged.",
     "latent_warmup_steps": "First steps for encoder and decoder alone. They are trained with a head"
     " that sees a pixel's neighbours and no more of the picture, in place of the PixelCNN, so that"
     " the latents are in use before it comes.",

@@ -123,6 +123,11 @@ def worker(directory):
     for objective in GATHERED:
         made, losses, _ = trained(warming_up(objective), "stage1")
         keep(made, objective, losses)
+    made.agree(7)
+    try:
+        made.agree(index)
+    except RunFailed as error:
+        (directory / f"unlike-{index}").write_text(str(error))
     made.meet()
     if index == 0:
         os._exit(0)  # dies, as far as the other can tell
@@ -253,6 +258,8 @@ def test_two_workers_train_as_one_process(tmp_path, eagerly):
         assert theirs[0] == theirs[1], name
         assert len(ours) == STEPS
         np.testing.assert_allclose(theirs[0], ours, rtol=1e-4, err_msg=name)
+    for index in range(2):  # what either of them started with
+        assert "do not start alike" in (tmp_path / f"unlike-{index}").read_text()
     assert "another worker of TF_CONFIG ended" in (tmp_path / "said").read_text()
     assert "\n" not in (tmp_path / "said").read_text()
 
