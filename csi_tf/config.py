@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, Self, get_type_hints
 
-from csi_tf.modes import MODES, STAGE_TWO_MODES, TRAINING_MODES, WITH_OWN_FLAGS
+from csi_tf.modes import MODES, STAGE_TWO_MODES, TRAINING_MODES, WITH_OWN_FLAGS, WITH_REVERSE
 from csi_tf.settings import FEWEST, CheckedSettings, reject_unknown, said
 from pixel_cnn_pp import receptive_field
 
@@ -148,7 +148,7 @@ class OptimiserConfig(CheckedSettings):
 
     def rate_of(self, stage: str) -> str:
         """The name of the setting that is a stage's learning rate."""
-        own = stage == "stage2" and self.stage2_learning_rate is not None
+        own = stage in WITH_REVERSE and self.stage2_learning_rate is not None
         return "stage2_learning_rate" if own else "learning_rate"
 
 
@@ -243,7 +243,7 @@ class Config(CheckedSettings):
         free |= {f.name for f in fields(LoopConfig)}
         if self.run.mode in STAGE_TWO_MODES:
             free -= {"stage1", "stage2_init"}
-        else:
+        elif self.run.mode not in WITH_REVERSE:
             free.add("stage2_learning_rate")
         if "auto" in (self.optimiser.precision, other.optimiser.precision):
             free.add("precision")

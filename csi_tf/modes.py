@@ -34,6 +34,7 @@ MODES = {
 COMMANDS = ("inpaint", "traverse", "reconstruct", "sample")
 # All that use what is trained already, and have settings and flags of their own.
 WITH_OWN_FLAGS = (*COMMANDS, "demo", "evaluate", "figures", "ledger", "export", "whole", "studio")
+WITH_REVERSE = ("stage2", "one_stage")  # stages whose PixelCNN may see what lies below
 STAGE_TWO_MODES = ("stage2", "train", "reproduce")
 TRAINING_MODES = ("stage1", "one_stage", *STAGE_TWO_MODES)
 

@@ -13,7 +13,7 @@ import csi_tf
 from csi_tf import checks, remarks
 from csi_tf.config import Config
 from csi_tf.files import FileError
-from csi_tf.modes import COMMANDS, MODES, TRAINING_MODES, WITH_OWN_FLAGS
+from csi_tf.modes import COMMANDS, MODES, TRAINING_MODES, WITH_OWN_FLAGS, WITH_REVERSE
 from csi_tf.settings import CheckedSettings, as_flag
 from flags.definitions import HELP, OWN_HELP, PRESET_FOLDER, define, tables
 
@@ -187,11 +187,12 @@ def _first_sentence(headings: dict[str, dict[str, str]], name: str) -> str:
 
 
 def _own_rates(given: absl_flags.FlagValues, preset: list[str]) -> list[str]:
-    """A --learning_rate given to stage two alone is meant for it; stage one keeps its preset's."""
+    """A --learning_rate given to stage two, or to one_stage, is meant for it, where the preset has
+    a rate for these; stage one keeps its own."""
     alone = define()
     _read(alone, preset)
     rates = [name for name in ("learning_rate", "stage2_learning_rate") if given[name].present]
-    named = given.mode == "stage2" and rates == ["learning_rate"]
+    named = given.mode in WITH_REVERSE and rates == ["learning_rate"]
     if not named or alone.stage2_learning_rate is None:
         return []
     own, first = given.learning_rate, alone.learning_rate

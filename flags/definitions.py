@@ -113,8 +113,8 @@ OBJECTIVE = {
 
 OPTIMISER = {
     "learning_rate": "Learning rate of Adam.",
-    "stage2_learning_rate": "That of stage two. At a high one it loses what stage one has learnt;"
-    " None is --learning_rate.",
+    "stage2_learning_rate": "That of stage two and of one_stage. At a high one stage two loses what"
+    " stage one has learnt, and one_stage may learn nothing; None is --learning_rate.",
     "batch_size": "Images in a training step. It also decides how sharp an MMD estimate is: with"
     " few images it pulls the latents towards zero.",
     "epochs": "Passes over the training images, at most.",

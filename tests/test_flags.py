@@ -124,7 +124,7 @@ def test_the_rate_given_to_a_stage_two_alone_is_its_own():
     first, second = rates("--mode=stage2", "--preset=cpu")
     assert second is not None
     given = ("--preset=cpu", "--learning_rate=8e-4")
-    assert rates("--mode=stage2", *given) == (first, 8e-4)
+    assert rates("--mode=stage2", *given) == rates("--mode=one_stage", *given) == (first, 8e-4)
     assert rates("--mode=train", *given) == rates("--mode=stage1", *given) == (8e-4, second)
     assert rates("--mode=stage2", *given, "--stage2_learning_rate=1e-3") == (8e-4, 1e-3)
     # Without one of stage two's own, both stages have the rate.

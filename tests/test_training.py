@@ -114,9 +114,9 @@ def test_a_run_shorter_than_its_warmup_gets_to_its_learning_rate(decay):
 
 @pytest.mark.parametrize(
     ("stage", "own", "expected"),
-    [("stage1", 0.1, 0.25), ("stage2", 0.1, 0.1), ("stage2", None, 0.25), ("one_stage", 0.1, 0.25)],
+    [("stage1", 0.1, 0.25), ("stage2", 0.1, 0.1), ("stage2", None, 0.25), ("one_stage", 0.1, 0.1)],
 )
-def test_stage_two_has_a_learning_rate_of_its_own(stage, own, expected):
+def test_with_a_reverse_net_the_learning_rate_is_one_of_its_own(stage, own, expected):
     chosen = tiny.config(
         "train", optimiser={"learning_rate": 0.25, "stage2_learning_rate": own, "ema": None}
     )
