@@ -72,6 +72,15 @@ def opened(reproduction):
     return Models(str(reproduction))
 
 
+def test_captions_name_no_place_of_this_machine(opened):
+    trained = opened["csi"]
+    elsewhere = replace(trained.config.data, dataset="npz:/home/me/faces.npz")
+    trained = replace(trained, config=replace(trained.config, data=elsewhere))
+    caption = paper._caption(Figures("runs/mine", figure="3"), "3", [trained])
+    assert "held-out images of npz:faces.npz" in caption
+    assert "/home" not in caption
+
+
 def saved(directory: Path, number: str) -> dict[str, np.ndarray]:
     with np.load(directory / f"figure{number}.npz") as file:
         return dict(file)

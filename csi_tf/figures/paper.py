@@ -76,7 +76,7 @@ def _caption(settings: Figures, number: str, trained: Sequence[Trained]) -> str:
     dataset, _ = source(settings, trained[0].config)
     return (
         f"{'Models' if len(trained) > 1 else 'Model'}: {models}. Data: held-out images of"
-        f" {dataset}, {size} x {size} pixels. Seed {settings.seed}. Command:"
+        f" {provenance.dataset(dataset)}, {size} x {size} pixels. Seed {settings.seed}. Command:"
         f" {provenance.command(replace(settings, figure=number, output=None))}"
     )
 
