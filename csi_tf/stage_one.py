@@ -43,8 +43,11 @@ def find(config: Config, directory: Path) -> Path | None:
             continue
     if not found:
         return None
-    _, images, _, path = max(found)
-    logs.say(f"stage2: the stage one with these settings is {path}, which saw {images:,} images")
+    exact, images, _, path = max(found)
+    but = "" if exact else ", but for its rate,"
+    logs.say(
+        f"stage2: the stage one with these settings{but} is {path}, which saw {images:,} images"
+    )
     return path
 
 

@@ -301,7 +301,7 @@ def test_auto_takes_a_stage_one_of_any_precision_and_measures_for_itself(tmp_pat
     assert (tmp_path / "other" / "stage1").exists()
 
 
-def test_stage_two_finds_a_stage_one_with_its_settings(tmp_path):
+def test_stage_two_finds_a_stage_one_with_its_settings(tmp_path, capsys):
     training.run(config(), tmp_path / "a")
     training.run(config("train"), tmp_path / "b")  # in b/stage1
     training.run(config(model={"filters": 7}), tmp_path / "c")
@@ -324,7 +324,13 @@ def test_stage_two_finds_a_stage_one_with_its_settings(tmp_path):
     assert stage_one.find(config("stage2", learning_rate=0.5), tmp_path / "e") is None
     # A rate that was given to stage one and is now given to stage two
     given = {"learning_rate": 0.5, "stage2_learning_rate": config().optimiser.learning_rate}
+    assert "but for its rate" not in capsys.readouterr().out
     assert stage_one.find(config("stage2", **given), tmp_path / "e").parent == tmp_path / "a"
+    assert "with these settings, but for its rate, is" in capsys.readouterr().out
+    # One of the very rate goes before it.
+    training.run(config(learning_rate=0.5), tmp_path / "i")
+    os.utime(tmp_path / "a" / training.MODEL_FILE)
+    assert stage_one.find(config("stage2", **given), tmp_path / "e").parent == tmp_path / "i"
     with pytest.raises(ValueError, match="has filters 7, stage two is asked for 6"):
         training.run(config("stage2", loop={"stage1": str(tmp_path / "c")}), tmp_path / "f")
     with pytest.raises(ValueError, match="holds a one_stage model"):
