@@ -152,7 +152,7 @@ CLAIMS = (
             ),
             _plausible("csi"),
             # Stern: the nearest face is a real one, and held-out pictures themselves may have more:
-            # of 64 photographs .038 against its .024, so that not even they would hold.
+            # of 64 photographs .038 against its .035, so that not even they would hold.
             Check(
                 "proxy-KID to real pictures, against the nearest training face's",
                 Of("csi", "pictures/{}/proxy_kid", ALL),

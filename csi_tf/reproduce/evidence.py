@@ -235,9 +235,7 @@ def _masks(quantities: Sequence[Of], reports: Reports) -> tuple[str, ...]:
 def _report(of: Of, reports: Reports) -> Report:
     if of.model not in reports:
         name = of.model.removesuffix("_clamped")
-        raise NotMeasured(
-            f"{of.model} is missing: python run.py --mode=reproduce --run_dir=DIR --only={name}"
-        )
+        raise NotMeasured(f"{of.model} is missing: --mode=reproduce --only={name} trains it")
     return reports[of.model]
 
 

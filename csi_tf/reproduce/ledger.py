@@ -28,7 +28,8 @@ FORMAT = 1
 _INTRODUCTION = """\
 # What holds of the paper's claims
 
-Written by the program from what it measured; `python run.py --mode=reproduce` measures it anew.
+Written by the program from what it measured: `--mode=reproduce` trains such models, measures them and
+judges, `--mode=ledger` judges evaluations that were made one by one.
 
 For each claim: what the paper says in our words, the numbers that decide it, and a verdict. A check
 **holds** if the 95% interval of the difference lies wholly on the side that is claimed, it **does
@@ -49,6 +50,14 @@ Readers that judge control learn from the first 8,000 training images; baselines
 model saw. What is lost with another picture's z is no measure of what z says: a wrong z misleads.
 Evaluations of before commit d86aed8 have baselines of 8,000 images, count attributes that go
 together one by one, and pick the latent of Figure 7 under both of its holes.
+
+Columns of the last tables. *Sharpness*: differences of neighbouring pixels in reconstructions, as
+parts of the true picture's. *Read*: how much of what can be read of a picture is still read of its
+reconstruction; 1 is all, and 0 as little as guessing. *Mask in z*: R^2 with which z tells where the
+hole lies. *MMD*: what exceeds that of draws from the prior. *Correlation*, *effect* (in standard
+deviations of the data) and *outside* (how far the factor moves that strays most, as a part of the
+one that is meant): means over the strongest axes of each hole. *One-sided*: steering latents of
+which half the range does nothing, or the opposite.
 """
 
 
