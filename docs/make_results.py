@@ -155,7 +155,6 @@ def _results(reports: Any) -> Iterator[str]:
 def _whole(reports: Any) -> Iterator[str]:
     """z as of whole pictures against the posterior's: means over boxes, pictures paired."""
     from csi_tf.evaluation import bootstrap
-    from csi_tf.evaluation.report import Report
     from csi_tf.reproduce.tables import said, spoken
 
     boxes = BOXES[:-1]
@@ -175,8 +174,10 @@ def _whole(reports: Any) -> Iterator[str]:
     heads += ["linear Gaussian", "whole less linear Gaussian"]
     for name in NAMES:
         place = LEDGER / f"{name}_long" / "models" / "csi"
-        ours, posterior = Report.read(place / "evaluation_whole"), reports[name]
+        ours, posterior = _of_shipped(name, place / "evaluation_whole"), reports[name]
         about = ours.about
+        for setting in ("images", "num_samples", "seed"):
+            assert about["settings"][setting] == posterior.about["settings"][setting], setting
         commits = sorted({about["commit"], *about.get("other_commits", {}).values()})
         made = f"commit {' and '.join(commits)}, {about['machine']}"
         yield f"**{name}**: `{about['command']}`, {made}."
@@ -278,24 +279,32 @@ def _records(name: str) -> list[dict[str, Any]]:
     return sorted(records, key=lambda each: -max(each["about"]["models"].values()))
 
 
+def _of_shipped(name: str, place: Path, stage: str = "stage2") -> Any:
+    """An evaluation in the ledger of a model that comes along: of that very file."""
+    from csi_tf import files
+    from csi_tf.evaluation.report import Report
+    from csi_tf.loading import MODEL_FILE
+
+    found = Report.read(place)
+    if found.about["sha256"] != files.digest(SHIPPED / name / stage / MODEL_FILE):
+        raise ValueError(f"{place} is of another model than that of {SHIPPED / name / stage}")
+    return found
+
+
 def _own_z(name: str, report: Any) -> str:
     """By an evaluation, kept in the ledger, of the stage one that comes along."""
-    from csi_tf.evaluation.report import Report
-
     place = LEDGER / f"{name}_long" / "models" / "info_vae"
-    stage_one = Report.read(place / "evaluation")
+    stage_one = _of_shipped(name, place / "evaluation", "stage1")
     worth = stage_one.measures["likelihood/whole/bits_of_z"]
     return _verdict(worth.estimate >= OWN_Z, _cell(stage_one, "likelihood/whole/bits_of_z"))
 
 
 def _entries(name: str, report: Any) -> str:
     """By the evaluation that comes along; under small holes by one of more pictures and values."""
-    from csi_tf.evaluation.report import Report
-
     if report.about["dataset"] != "procedural_faces":
         return "-"
     place = LEDGER / f"{name}_long" / "models" / "csi" / "evaluation_control"
-    small = Report.read(place).about
+    small = _of_shipped(name, place).about
     (everywhere, axes), (inside, axes_inside) = map(_steered, (report.about, small))
     holes = small["settings"]["masks"].replace(",", ", ")
     pictures = small["settings"]["control_images"]

@@ -104,6 +104,19 @@ def test_a_reader_is_ridge_regression_and_reads_held_out_faces(data, reader):
     assert min(reader.quality) >= regressors.USEFUL_R2
 
 
+def test_of_few_pictures_with_many_pixels_the_reader_is_the_same(data):
+    """The smaller of two systems with one solution."""
+    few = [(images[:900], rows[:900, :6]) for images, rows in examples(data, "factors")]
+    reader = regressors.factor_reader(*few, faces.NAMES[:6])  # 3,072 pixel values
+    pixels = [images.reshape(len(images), -1) / 255 for images, _ in few]
+    fitted = Ridge(alpha=1.0).fit(pixels[0], few[0][1])
+    columns = [faces.NAMES.index(name) for name in reader.names]
+    np.testing.assert_allclose(reader(few[1][0]), fitted.predict(pixels[1])[:, columns], atol=0.02)
+    labels = [(images[:900], rows[:900]) for images, rows in examples(data, "attributes")]
+    glasses = [(images, rows[:, [LABELS.index("Eyeglasses")]]) for images, rows in labels]
+    assert regressors.attribute_reader(*glasses, ["Eyeglasses"]).quality[0] > 0.8
+
+
 def test_a_reader_of_a_hole_sees_nothing_else(data, reader):
     images = data[1]["images"][:4]
     blank = np.where(MOUTH == 1, 0, images).astype(np.uint8)

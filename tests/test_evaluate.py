@@ -162,6 +162,7 @@ def test_the_same_numbers_again(model, tmp_path):
         (["--parts=looks"], "unknown part 'looks'; choose from likelihood"),
         (["--images=9"], "images must be 10 or more, for an interval"),
         (["--masks=elbow"], "Unknown mask 'elbow'"),
+        (["--masks=mouth,none"], "mask none hides nothing that could be measured"),
         (["--dataset=images:nowhere"], "nowhere"),
         (["--filters=3"], "--filters has no place in --mode=evaluate"),
     ],
@@ -187,13 +188,18 @@ def test_what_is_refused_names_its_part(model, tmp_path, monkeypatch, capsys):
     assert refused.value.part == "seam"
     assert not (tmp_path / "out/evaluation.json").exists()
 
-    monkeypatch.setattr(latents, "measure", lambda subject, report: masks.parse("moth"))
+    def refused_half_way(subject, report):
+        report.add_number("latents/begun", 1.0)
+        masks.parse("moth")
+
+    monkeypatch.setattr(latents, "measure", refused_half_way)
     with pytest.raises(PartRefused, match="Unknown mask") as refused:
         measured("likelihood,latents")
     assert refused.value.part == "latents"
     assert Report.read(tmp_path / "out").done == ["likelihood"]
 
     assert measured(None).done == ["likelihood", "reconstruction"]
+    assert "latents/begun" not in Report.read(tmp_path / "out").measures
     assert "latents is left out: Unknown mask" in capsys.readouterr().out
     assert (tmp_path / "out/evaluation.md").exists()
 

@@ -29,6 +29,17 @@ def test_intervals_hold_the_truth_as_often_as_they_say(level, low, high):
     assert low < held / 300 < high
 
 
+def test_intervals_of_parts_left_out_hold_the_truth_as_often_as_they_say():
+    """Of a mean, where ten parts' means are normal: exactly Student's."""
+    held = 0
+    for seed in range(1000):
+        parts = np.random.default_rng(seed).normal(size=10)
+        found = bootstrap.jackknife(parts.mean(), [np.delete(parts, i).mean() for i in range(10)])
+        held += found.low <= 0 <= found.high
+    # Three standard errors; 1.96 in place of Student's 2.26 would give .918.
+    assert abs(held / 1000 - 0.95) < 0.021
+
+
 def test_a_statistic_of_rows_resamples_images_whole():
     """A ratio of two sums that rise together: pairing kept, it hardly varies."""
     first = np.random.default_rng(0).uniform(1, 9, 50)

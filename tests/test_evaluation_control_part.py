@@ -401,6 +401,30 @@ def test_without_anything_to_read():
         control.measure(subject_of((wrong, two, three)), Report())
 
 
+def test_where_nothing_varies_there_is_nothing_to_read():
+    """As where all of a few pictures smile: refused like pixels that show nothing."""
+    still = []
+    for part in DATA["attributes"]:
+        same = np.repeat(part.attributes[:1], len(part.images), axis=0)
+        still.append(ImageArrays(part.images, same, part.attribute_names))
+    with pytest.raises(ValueError, match="nothing that is known of the pictures differs among"):
+        control.measure(subject_of(still), Report())
+
+
+def test_of_few_pictures_chance_is_not_taken_for_what_latents_hold():
+    subject = subject_of(DATA["factors"])
+    rng = np.random.default_rng(0)
+    for count, dimensions in [(100, 32), (100, 80), (1024, 32), (1024, 128)]:
+        noise = rng.normal(size=(count, dimensions))
+        assert steering.regressions(subject, SET, noise) == []
+        noise[:, 0] = subject.train.factors[:count, COLUMNS[0]]
+        ((_, name, explained),) = steering.regressions(subject, SET, noise)
+        assert name == SET[0]
+        assert explained == pytest.approx(1)
+    with pytest.raises(ValueError, match="from 64 pictures: raise --encoded_images"):
+        steering.regressions(subject, SET, rng.normal(size=(64, 64)))
+
+
 # A network
 
 

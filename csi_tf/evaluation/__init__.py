@@ -4,9 +4,10 @@ evaluate.py         the mode: parts/ in their order, report.py what they find, s
 settings.py         what it is asked
 encoding.py         pictures to latents
 steering.py         latents moved through their range, for control
+ranking.py          latents by how far they move pixels, where nothing is known of the pictures
 proxy.py            features of a small classifier, for KID and FID
 
-In NumPy alone, arrays in, numbers out:
+Arrays in, numbers out, without any network (DCI and readers of attributes need scikit-learn):
 
 disentanglement.py  MIG, SAP, DCI and FactorVAE scores of codes whose factors are known
 regressors.py       factors and attributes read from pixels

@@ -6,6 +6,7 @@ models, give the differences of their numbers image by image.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ def interval(
     return Interval(statistic(values), low, high)
 
 
+def r_squared(rows: np.ndarray) -> Any:
+    """Of rows of a squared error and of the square about the mean."""
+    return 1 - rows[:, 0].sum() / rows[:, 1].sum()
+
+
 def jackknife(whole: float, partial: Sequence[float]) -> Interval:
     """95% interval of a statistic from its values with one of several equal parts left out.
 
@@ -66,4 +72,6 @@ def jackknife(whole: float, partial: Sequence[float]) -> Interval:
     each = np.asarray(partial, np.float64)
     count = len(each)
     error = np.sqrt((count - 1) / count * np.square(each - each.mean()).sum())
-    return Interval(whole, whole - 1.96 * error, whole + 1.96 * error)
+    # What it is of needs scikit-learn, which brings SciPy along.
+    reach = import_module("scipy.stats").t.ppf(0.975, count - 1) * error
+    return Interval(whole, whole - reach, whole + reach)

@@ -26,6 +26,9 @@ def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Rep
     subject = subjects.open_subject(settings)
     subject.cache = cache
     names = subjects.parts(settings, subject)
+    for mask in settings.mask_names:
+        if subject.context_mask(mask, 1).all():
+            raise ValueError(f"mask {mask} hides nothing that could be measured: leave it out")
     if subject.stage == "stage1" and settings.chosen is None and not settings.clamped:
         logs.say("a model of stage one: nothing of holes is measured, unless with --clamped")
     report = _begun(settings, directory, _about(settings, subject))
@@ -61,6 +64,7 @@ def _measure(name: str, subject: Subject, report: Report, directory: Path) -> No
     except ValueError as error:
         if not said_by_us(error):
             raise
+        report.drop([name])
         raise PartRefused(name, str(error)) from error
     report.done.append(name)
     if (commit := provenance.commit()) != report.about.get("commit"):

@@ -73,10 +73,7 @@ def factor_reader(
     seen = _seen(train, context_mask)
     (x, y), (held_x, held_y) = (_examples(each, seen, names) for each in (train, held_out))
     mean, centre = x.mean(0), y.mean(0)
-    x = x - mean
-    gram = x.T @ x
-    gram[np.diag_indices_from(gram)] += np.float32(PENALTY)
-    weights = np.linalg.solve(gram, x.T @ (y - centre))
+    weights = _ridge(x - mean, y - centre)
     offset = centre - mean @ weights
     squares = np.square(held_x @ weights + offset - held_y).mean(0)
     spread = _varying(held_y.std(0), names)
@@ -103,8 +100,10 @@ def attribute_reader(
         if not np.isin(labels, (0, 1)).all():
             raise ValueError("labels are 0 or 1; for other numbers use factor_reader.")
         _varying(labels.std(0), names)
+    # A covariance of the pixels of large pictures would fill the memory.
+    solver = "covariance_eigh" if x.shape[1] <= len(x) else "randomized"
     space = scikit_learn("decomposition").PCA(
-        min(COMPONENTS, *x.shape), svd_solver="covariance_eigh"
+        min(COMPONENTS, *x.shape), svd_solver=solver, random_state=0
     )
     components = space.fit_transform(x)
     logistic = scikit_learn("linear_model").LogisticRegression
@@ -119,6 +118,14 @@ def attribute_reader(
     scales = odds.std(0), within
     reader = Reader(tuple(names), accuracy, *scales, seen, weights, offset, _related(y))
     return _legible(reader, USEFUL_ACCURACY, "accuracy")
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(P, F) of centred (N, P) and (N, F), by the smaller of the two equal systems."""
+    few = len(x) < x.shape[1]
+    gram = x @ x.T if few else x.T @ x
+    gram[np.diag_indices_from(gram)] += np.float32(PENALTY)
+    return np.asarray(x.T @ np.linalg.solve(gram, y) if few else np.linalg.solve(gram, x.T @ y))
 
 
 def _related(known: np.ndarray) -> np.ndarray:

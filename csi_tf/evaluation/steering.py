@@ -3,6 +3,7 @@
 Of one picture all completions have the same noise, so that only the latents differ.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from csi_tf.errors import RunFailed
 from csi_tf.evaluation import control, regressors
 from csi_tf.evaluation.control import Control
 from csi_tf.evaluation.encoding import encode
-from csi_tf.evaluation.regressors import Reader
+from csi_tf.evaluation.regressors import Illegible, Reader
 from csi_tf.evaluation.subject import Subject
 from csi_tf.latents import Latent
 from csi_tf.model import CSIModel
@@ -24,9 +25,9 @@ from pixel_cnn_pp import sampling
 # Directions beyond the paper cost as much as axes do, of which it has 32. The second are as many as
 # take in all that is known of procedural faces; of attributes there may be more.
 VARYING, TOLD = 8, 16
-# Of a factor that latents hold anything of, a regression on them explains this part. On 32 latents
-# it explains .03 of one that 1,024 images' codes know nothing of.
-EXPLAINED = 0.1
+# Of a factor that latents hold anything of, a regression on them explains this part beyond chance
+# (the adjusted R^2), and more than three standard deviations of what chance explains.
+EXPLAINED = 0.07
 # Of the two halves of its range, a latent that acts in one direction only does this part in one.
 ONE_SIDED = 0.25
 
@@ -102,7 +103,12 @@ def reader(subject: Subject, context_mask: np.ndarray | None = None) -> Reader:
     of_factors = subject.train.factors is not None
     make = regressors.factor_reader if of_factors else regressors.attribute_reader
     (known, names), (judged, _) = map(labels, (subject.train, subject.validation))
-    varying = np.flatnonzero((known.std(axis=0) > 0) & (judged.std(axis=0) > 0))
+    varying = np.flatnonzero((np.ptp(known, axis=0) > 0) & (np.ptp(judged, axis=0) > 0))
+    if not len(varying):
+        raise Illegible(
+            f"nothing that is known of the pictures differs among {len(known)} training and among"
+            f" {len(judged)} validation pictures; raise --train_images"
+        )
     return make(
         (subject.train.images, known[:, varying]),
         (subject.validation.images, judged[:, varying]),
@@ -204,18 +210,27 @@ def regressions(
     subject: Subject, legible: Sequence[str], mean: np.ndarray
 ) -> list[tuple[Latent, str, float]]:
     """Of factors that posterior means tell, most first: direction, factor and part explained."""
-    if not mean.any():
+    (pictures, dimensions), active = mean.shape, int(mean.any(axis=0).sum())
+    if not active:
         return []
+    if pictures < dimensions + 2:
+        raise ValueError(
+            f"what {dimensions} latents hold cannot be told from {pictures} pictures: raise"
+            " --encoded_images, and --train_images if it is as low."
+        )
+    free = pictures - active - 1
     values, names = labels(subject.train)
-    wanted = [n for n in legible if values[: len(mean), names.index(n)].std() > 0]
-    truth = values[: len(mean), [names.index(n) for n in wanted]]
+    wanted = [n for n in legible if np.ptp(values[:pictures, names.index(n)]) > 0]
+    truth = values[:pictures, [names.index(n) for n in wanted]]
     fitted = control.regression_directions(mean, truth, wanted)
-    explained = [
-        float(np.corrcoef(mean @ each.direction, column)[0, 1] ** 2)
-        for each, column in zip(fitted, truth.T, strict=True)
-    ]
-    found = zip(fitted, wanted, explained, strict=True)
-    return sorted((each for each in found if each[2] >= EXPLAINED), key=lambda each: -each[2])
+    least = max(EXPLAINED, control.CHANCE * math.sqrt(2 * active / (free * (pictures + 1))))
+    found = []
+    for each, name, column in zip(fitted, wanted, truth.T, strict=True):
+        explained = np.corrcoef(mean @ each.direction, column)[0, 1] ** 2
+        adjusted = float(1 - (1 - explained) * (pictures - 1) / free)
+        if adjusted >= least:
+            found.append((each, name, adjusted))
+    return sorted(found, key=lambda each: -each[2])
 
 
 def directions(z: np.ndarray, told: Sequence[tuple[Latent, str, float]]) -> list[Latent]:

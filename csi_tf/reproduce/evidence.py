@@ -1,6 +1,6 @@
 """Two numbers set against each other, and the one rule by which a verdict is given.
 
-A check says that a number is above ("> ") or below ("<") another, or by how much. It "holds" if the
+A check says that a number is above (">") or below ("<") another, or by how much. It "holds" if the
 95% interval of their difference lies wholly on the side that is claimed, "does not hold" if it
 lies wholly on the other, and is "undecided" otherwise. Where both were kept image by image the
 difference is resampled over images; else it reaches from the nearest ends of the two intervals to
@@ -62,6 +62,7 @@ class Check:
     """That first - second is above, or below, `by`.
 
     `slack`: how far the difference of single numbers, which have no intervals, may be off.
+    `premise`: not what is claimed, but what has to be so for there to be something to judge.
     """
 
     statistic: str
@@ -70,6 +71,7 @@ class Check:
     second: Of | Fixed
     by: float = 0.0
     slack: float | None = None
+    premise: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,23 +87,23 @@ class Evidence:
     difference: Number | None = None
     reason: str = ""
     masks: tuple[str, ...] = ()  # that the numbers are the mean over
+    premise: bool = False
 
 
 def weigh(check: Check, reports: Reports) -> Evidence:
     quantities = [each for each in (check.first, check.second) if isinstance(each, Of)]
+    about = check.statistic, check.relation, check.by
     try:
         _refuse_unlike(quantities, reports)
         masks = _masks(quantities, reports)
         first, second, difference = _compare(check, reports, masks)
     except NotMeasured as lacking:
-        return Evidence(
-            check.statistic, check.relation, check.by, "not measured", reason=str(lacking)
-        )
+        return Evidence(*about, "not measured", reason=str(lacking), premise=check.premise)
     assert difference.low is not None
     assert difference.high is not None
     verdict = rule(difference.low, difference.high, check.relation, check.by)
     numbers = first, second, difference
-    return Evidence(check.statistic, check.relation, check.by, verdict, *numbers, masks=masks)
+    return Evidence(*about, verdict, *numbers, masks=masks, premise=check.premise)
 
 
 def rule(low: float, high: float, relation: Literal[">", "<"], by: float = 0.0) -> Verdict:
@@ -111,13 +113,19 @@ def rule(low: float, high: float, relation: Literal[">", "<"], by: float = 0.0) 
     return "holds" if above else "does not hold" if below else "undecided"
 
 
-def together(verdicts: Sequence[Verdict]) -> Verdict:
-    """Of a claim with several checks: all must hold, and one that does not decides."""
+def together(evidence: Sequence[Evidence]) -> Verdict:
+    """Of a claim with several checks: all must hold, and one that does not decides.
+
+    Unless a premise is not known to hold: then nothing is decided.
+    """
+    verdicts = {each.verdict for each in evidence if not each.premise}
+    if verdicts == {"not measured"}:
+        return "not measured"
+    if any(each.premise and each.verdict != "holds" for each in evidence):
+        return "undecided"
     if "does not hold" in verdicts:
         return "does not hold"
-    if {*verdicts} == {"not measured"}:
-        return "not measured"
-    return "holds" if {*verdicts} == {"holds"} else "undecided"
+    return "holds" if verdicts == {"holds"} else "undecided"
 
 
 def number(of: Of, reports: Reports) -> Number:

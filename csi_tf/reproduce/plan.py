@@ -8,7 +8,7 @@ variants at a smaller budget, equal among them.
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from csi_tf.config import Config, RunConfig
+from csi_tf.config import DEFAULT_BETA, Config, RunConfig
 
 SMALL_IMAGES = 200_000  # that a stage of a small variant sees, at most
 Budget = Literal["full", "double", "small"]
@@ -176,11 +176,23 @@ def _wanted(only: str | None, warmed_up: bool) -> set[str]:
 
 
 def _refuse_varied(config: Config) -> None:
+    if name := unlike(config, {}):
+        raise ValueError(
+            f"mode reproduce trains models that differ in {name}, so it cannot be asked for of all"
+            " of them: leave it out"
+        )
+
+
+def unlike(config: Config, changes: dict[str, Any]) -> str | None:
+    """The first of the settings that models differ in which is not as a model with these changes
+    has it."""
+    usual = DEFAULT_BETA.get(config.objective.objective)
     for group in fields(config):
         values = getattr(config, group.name)
         for each in fields(values):
-            if each.name in VARIED and getattr(values, each.name) != each.default:
-                raise ValueError(
-                    f"mode reproduce trains models that differ in {each.name}, so it cannot be"
-                    " asked for of all of them: leave it out"
-                )
+            own, wanted = getattr(values, each.name), changes.get(each.name, each.default)
+            if each.name == "beta":  # which need not be said
+                own, wanted = own or usual, wanted or usual
+            if each.name in {*VARIED, *changes} and own != wanted:
+                return each.name
+    return None

@@ -51,6 +51,8 @@ _PARTS = {
     "csi": tuple(name for name in PARTS if name != "reconstruction"),
     "one_stage": (*_HOLES, "latents", "control", "wide_z"),
     "nolatents_stage1": ("likelihood",),
+    "small_csi": ("likelihood",),
+    "small_published_rectangle": ("likelihood",),
 }
 _SMOKE: dict[str, Any] = {
     "images": FEWEST, "control_images": 18, "num_samples": 2, "posterior_draws": 2,
@@ -219,7 +221,7 @@ def _evaluate_all(this: Reproduction) -> None:
         parts = _PARTS.get(job.name, _STAGE_ONE if job.stage == "stage1" else _HOLES)
         _evaluate(this, job, "evaluation", parts)
         if job.name == "info_vae":
-            _evaluate(this, job, "evaluation_clamped", ("pictures", "seam"), clamped=True)
+            _evaluate(this, job, "evaluation_clamped", ("seam",), clamped=True)
         if number < len(trained):
             left = (time.monotonic() - began) / number * (len(trained) - number)
             logs.say(f"{len(trained) - number} more to measure, about {logs.duration(left)}")
@@ -336,7 +338,8 @@ def _in_short(check: Evidence) -> str:
     if check.first is None or check.second is None:
         return "[dim]-[/]"
     by = f" {check.by:+g}" if check.by else ""
-    text = f"{said(check.first.value)} {check.relation} {said(check.second.value)}{by}"
+    premise = "premise: " if check.premise else ""
+    text = f"{premise}{said(check.first.value)} {check.relation} {said(check.second.value)}{by}"
     return _coloured(text, check.verdict)
 
 

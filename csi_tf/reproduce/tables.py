@@ -16,6 +16,7 @@ _GROUPS = {
     "random rectangles": ("rectangle",),
 }
 _METHODS = ("csi", "noreverse", "one_stage", "nolatents")
+_MEAN_PICTURE = "psnr_mean_picture"
 _BASELINES = ("linear_gaussian", "mean_fill", "nearest_face", "biharmonic")
 
 # Keys of an evaluation by the heading of their column
@@ -50,21 +51,36 @@ def tables(reports: Reports) -> list[Table]:
 
 
 def _methods(reports: Reports, title: str, masks: tuple[str, ...]) -> Table:
+    def row(model: str, *keys: tuple[str, ...]) -> list[str]:
+        cells = [[Of(model, key, masks) for key in each] for each in keys]
+        return _row(reports, [[of for of in each if _alike(of, reports)] for each in cells])
+
     rows = []
     for name in _METHODS:
-        bits = [Of(name, f"likelihood/{{}}/{kind}", masks) for kind in ("averaged", "given_z")]
-        pictures = [Of(name, f"pictures/{{}}/{each}", masks) for each in _PICTURES]
-        seam = Of(name, "seam/{}/none", masks)
-        rows.append([name, *_row(reports, [bits, *([each] for each in [*pictures, seam])])])
+        bits = ("likelihood/{}/averaged", "likelihood/{}/given_z")
+        pictures = [(f"pictures/{{}}/{each}",) for each in _PICTURES]
+        rows.append([name, *row(name, bits, *pictures, ("seam/{}/none",))])
     for name in _BASELINES:
         keys = ("bits_per_dim", *_PICTURES, "seam")
-        cells = [[Of("csi", f"baselines/{name}/{{}}/{key}", masks)] for key in keys]
-        rows.append([name, *_row(reports, cells)])
+        rows.append([name, *row("csi", *((f"baselines/{name}/{{}}/{key}",) for key in keys))])
     columns = ["", "bits/dim", "PSNR", "PSNR of mean", "proxy-KID", "seam"]
     return {"title": f"Methods: {title}", "columns": columns, "rows": _filled(rows)}
 
 
-_PICTURES = ("psnr_first", "psnr_mean_picture", "proxy_kid")
+_PICTURES = ("psnr_first", _MEAN_PICTURE, "proxy_kid")
+
+
+def _alike(of: Of, reports: Reports) -> bool:
+    """Measured under all masks that the full model was measured under, and a mean picture of as
+    many completions."""
+    if of.model not in reports:
+        return False
+    own, full = reports[of.model], reports.get("csi", reports[of.model])
+    samples = [each.about.get("settings", {}).get("num_samples") for each in (own, full)]
+    if of.key.endswith(_MEAN_PICTURE) and samples[0] != samples[1]:
+        return False
+    wanted = {key.split("/")[1] for key in full.measures if "/" in key} & {*of.masks}
+    return all(of.key.format(mask) in own.measures for mask in wanted)
 
 
 def _keyed(reports: Reports, title: str, keys: dict[str, str]) -> Table:

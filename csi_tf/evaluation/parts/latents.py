@@ -86,7 +86,7 @@ def _mask_probe(report: Report, z: np.ndarray, mask: np.ndarray) -> None:
         return
     errors, spread = _regressed(z, place)
     rows = np.column_stack([errors.sum(1), spread.sum(1)])
-    report.add("latents/mask_probe", rows, _r_squared, keep=True)
+    report.add("latents/mask_probe", rows, bootstrap.r_squared, keep=True)
 
 
 def _regressed(z: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,18 +101,16 @@ def _regressed(z: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return errors, np.square(truth[half:] - truth[:half].mean(0))
 
 
-def _r_squared(rows: np.ndarray) -> Any:
-    return 1 - rows[:, 0].sum() / rows[:, 1].sum()
-
-
 def _told(report: Report, mean: np.ndarray, factors: np.ndarray, names: Sequence[str]) -> None:
     """How well each factor is read from posterior means: what is not in z, z cannot steer."""
     if len(mean) // 2 < FEWEST:
         return
     told = np.stack(_regressed(mean, factors), axis=-1)  # (N, F, 2)
     for factor, name in enumerate(names):
-        if told[:, factor, 1].any():
-            report.add(f"latents/told/{name}", told[:, factor], _r_squared, better="higher")
+        if np.ptp(factors[:, factor]) > 0:  # sums of squares of a constant are seldom 0
+            report.add(
+                f"latents/told/{name}", told[:, factor], bootstrap.r_squared, better="higher"
+            )
 
 
 def _places(mask: np.ndarray) -> np.ndarray:
