@@ -21,7 +21,7 @@ from csi_tf import checkpoints, loading, masks, session
 from csi_tf import latents as latent_space
 from csi_tf.inpaint import sample_prior
 from csi_tf.session import Session
-from csi_tf.studio import canvas
+from csi_tf.studio import actions, canvas
 from csi_tf.studio import desk as desk_module
 from csi_tf.studio.actions import Actions, telling
 from csi_tf.studio.desk import Desk, Desks, Photo, Result, Superseded
@@ -571,6 +571,14 @@ def test_a_model_of_other_pictures_begins_with_faces_of_its_own(tmp_path):
     assert (first.image != other.image).any()
     np.testing.assert_array_equal(first.image, engine.drawn(str(tmp_path), 0).image)
     assert "from nothing" in first.said
+
+
+def test_what_stands_in_a_file_is_no_html_of_the_page(engine):
+    (name,) = engine.names
+    asked = engine.face(name, 1).to_dict() | {"model": "<img src='http://elsewhere/x.png'>"}
+    with pytest.raises(gr.Error) as error, actions.told():
+        engine.checked(session.parse(asked))
+    assert "&lt;img src='http://elsewhere/x.png'&gt; is none of this" in error.value.message
 
 
 def test_sessions_of_another_studio_are_refused(engine):

@@ -13,6 +13,7 @@ from browsing import only_the_hole_differs
 from PIL import Image
 
 from csi_tf import loading, session
+from csi_tf.studio import serve
 from csi_tf.studio.engine import Engine
 
 
@@ -103,13 +104,38 @@ def test_no_file_can_be_read_through_it(address):
 )
 def test_pages_of_other_websites_send_nothing(address, origin, forwarded, status):
     headers = {"Origin": address.rstrip("/") if origin == "its own" else origin}
-    headers["X-Forwarded-Host"] = forwarded
+    if forwarded:
+        headers |= {"X-Forwarded-Host": forwarded, "X-Forwarded-For": "10.0.0.7"}
     headers = {name: value for name, value in headers.items() if value}
     sent = {"files": ("a.txt", b"text")}
     answer = httpx.post(f"{address}gradio_api/upload", files=sent, headers=headers)
     assert answer.status_code == status
     assert (status == 200) == ("other websites" not in answer.text)
     assert httpx.get(address, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("alone", "host", "client", "origin", "forwarded", "passes"),
+    [
+        # A website that gives its own name this machine's address
+        (True, "evil.example:7860", "127.0.0.1", "http://evil.example:7860", None, False),
+        (True, "evil.example:7860", "127.0.0.1", None, None, False),
+        (True, "evil.example", "127.0.0.1", "http://evil.example", "evil.example", False),
+        (True, "127.evil.example", "127.0.0.1", "http://127.evil.example", None, False),
+        (True, "localhost:7860", "127.0.0.1", "http://localhost:7860", None, True),
+        (True, "[::1]:7860", "::1", "http://[::1]:7860", None, True),
+        (True, "127.0.0.1:7860", "127.0.0.1", None, None, True),
+        # For others too: by any name, but no website says which it was
+        (False, "10.0.0.5:7860", "10.0.0.9", "http://10.0.0.5:7860", None, True),
+        (False, "10.0.0.5:7860", "10.0.0.9", "http://evil.example", "evil.example", False),
+        (False, "10.0.0.5:7860", "127.0.0.1", "https://studio.example", "studio.example", True),
+    ],
+)
+def test_whose_page_it_is(alone, host, client, origin, forwarded, passes):
+    given = {"host": host, "origin": origin, "x-forwarded-host": forwarded}
+    headers = [(k.encode(), v.encode()) for k, v in given.items() if v]
+    scope = {"type": "http", "method": "POST", "headers": headers, "client": (client, 5000)}
+    assert serve.OwnPage(None, alone)._is_own(scope) == passes
 
 
 def test_ten_at_once_each_get_their_own(address):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import html
 import os
 import re
 import shutil
@@ -39,7 +40,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, RunFailed) as error:
-        raise gr.Error(str(error)) from None
+        raise gr.Error(_as_text(str(error))) from None
     except Superseded:  # an error, as nothing is to be filled then
         raise gr.Error(
             "No other picture is shown: it was stopped, or something newer asked for."
@@ -195,10 +196,10 @@ class Actions:
         name = Path(path).name
         if photo is None or desk.face is not None or hole.shape == (size, size):
             whole = (0, 0, size, size)
-            hole = holes.laid_over(hole, name, (size, size), whole, gr.Warning)
+            hole = holes.laid_over(hole, name, (size, size), whole, _warn)
             return self._hole(lambda _: holes.seen(hole, size), request)
         # It was drawn over the photo, most likely.
-        hole = holes.laid_over(hole, name, photo.shape, photo.box, gr.Warning)
+        hole = holes.laid_over(hole, name, photo.shape, photo.box, _warn)
 
         def lay(desk: Desk) -> Desk:
             if desk.photo is not photo:  # another picture has come since
@@ -483,6 +484,15 @@ def _canvas(desk: Desk) -> dict[str, Any]:
 
 def framed(path: str | None, *square: float) -> Any:
     return None if path is None else canvas.framed(canvas.photo(path), *square)
+
+
+def _as_text(message: str) -> str:
+    """Gradio shows messages as HTML, and one may tell what stands in somebody's file."""
+    return html.escape(message, quote=False)
+
+
+def _warn(message: str) -> None:
+    gr.Warning(_as_text(message))
 
 
 def _plain(words: str) -> str:

@@ -1,6 +1,8 @@
 """--mode=studio: serves the page until it is interrupted."""
 
+import ipaddress
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ def run(settings: Studio, directory: Path) -> None:
     try:
         with serving(settings, directory) as url:
             print(f"The studio is at {url}; Ctrl-C ends it.", flush=True)
-            if settings.host not in ("127.0.0.1", "localhost"):
+            if not _is_here(settings.host):
                 print(f"Whoever reaches this machine ({settings.host}) can use it.", flush=True)
             Event().wait()
     except KeyboardInterrupt as stop:
@@ -42,9 +44,11 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
     if not settings.names:
         raise ValueError("no model comes along with this checkout: name one with --model")
     _check_port(settings)
-    # Gradio reads these when it is imported: nothing is told to anybody, nothing lies elsewhere.
+    # Gradio and its server read these: nothing is told to anybody, nothing lies elsewhere.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(directory)
+    # Who a request says it comes from is nothing to go by.
+    os.environ["FORWARDED_ALLOW_IPS"] = ""
     try:
         import gradio
         from starlette.middleware import Middleware
@@ -66,7 +70,7 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
         footer_links=["api"],
         theme=gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         css=CSS,
-        app_kwargs={"middleware": [Middleware(OwnPage)]},
+        app_kwargs={"middleware": [Middleware(OwnPage, alone=_is_alone(settings))]},
     )
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, canvas.MOST_PIXELS // 2
     try:
@@ -79,26 +83,47 @@ def serving(settings: Studio, directory: Path) -> Iterator[str]:
 
 class OwnPage:
     """What other websites have a browser send here is refused: it sends uploads without asking.
-    Programs name no origin, and no website can name another host than it is sent to."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    Programs name no origin. A website can give a name of its own this machine's address, and then
+    passes for this page: a page for this machine alone (`alone`) is known by no other name. And it
+    can say which host it came through, which is believed of a proxy on this machine.
+    """
+
+    def __init__(self, app: Any, alone: bool) -> None:
+        self._app, self._alone = app, alone
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
-        origin = headers.get(b"origin")
-        hosts = [headers.get(name) for name in (b"host", b"x-forwarded-host")]  # of a proxy
-        if (
-            origin is None
-            or scope.get("method") in ("GET", "HEAD", "OPTIONS")
-            or origin.partition("://")[2] in hosts
-        ):
+        if scope["type"] != "http" or self._is_own(scope):
             await self._app(scope, receive, send)
             return
         said = [(b"content-type", b"text/plain")]
         await send({"type": "http.response.start", "status": 403, "headers": said})
         body = b"This studio takes nothing from pages of other websites."
         await send({"type": "http.response.body", "body": body})
+
+    def _is_own(self, scope: Any) -> bool:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        if self._alone and not _is_here(re.sub(r":\d+$", "", host)):
+            return False
+        if origin is None or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return True
+        hosts = [host]
+        if _is_here((scope.get("client") or [""])[0]):
+            hosts.append(headers.get(b"x-forwarded-host", host))
+        return origin.partition("://")[2] in hosts
+
+
+def _is_alone(settings: Studio) -> bool:
+    return _is_here(settings.host) and not settings.share
+
+
+def _is_here(host: str) -> bool:
+    """Whether it is a name or address of this machine that only it can reach."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # some other name
+        return False
 
 
 def _check_port(settings: Studio) -> None:
