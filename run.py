@@ -63,7 +63,10 @@ def _run(argv: Sequence[str]) -> int:
         called, flag, given = "Run", "run_dir", settings.run.run_dir
     else:
         given = getattr(settings, "output", None)
-        opened = output.open_directory(given, settings.default_output)
+        advice = "give another --output"
+        if mode == "whole":  # which writes beside the model
+            advice = "copy the model to a place of your own, and name that with --model"
+        opened = output.open_directory(given, settings.default_output, advice)
         called, flag = "Output", "output"
     with opened as directory:
         print(f"{called} directory: {directory}", flush=True)

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from csi_tf import checks, masks
+from csi_tf import pictures as opening
 from csi_tf.data import image_files
 from csi_tf.drawing import Rule
 from csi_tf.latents import is_number
@@ -30,7 +31,7 @@ def pictures(model: CSIModel, images_u8: Any) -> np.ndarray:
     if isinstance(images_u8, str | os.PathLike):
         images = image_files.read_image(images_u8)
     elif isinstance(images_u8, Image.Image):
-        images = image_files.to_rgb(images_u8)
+        images = image_files.to_rgb(opening.upright(images_u8))  # as a file is
     else:
         images = np.asarray(images_u8) if hasattr(images_u8, "__array__") else images_u8
     image_files.check_images(images, "the model")

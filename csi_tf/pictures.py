@@ -29,8 +29,9 @@ def read(
             image.load()
             return upright(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
+        limit = min(MAX_PIXELS, 2 * (Image.MAX_IMAGE_PIXELS or MAX_PIXELS))  # Pillow's is doubled
         raise error(
-            f"{file} is larger than {MAX_PIXELS} pixels; shrink it before reading it."
+            f"{file} is larger than {limit} pixels; shrink it before reading it."
         ) from problem
     except Image.UnidentifiedImageError as problem:
         *most, last = (NAMES[name] for name in formats)

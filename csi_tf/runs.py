@@ -39,7 +39,7 @@ def open_directory(config: Config, flagfile: str) -> Iterator[Path]:
     directory, is_new = _make(config)
     lock = _lock()
     if lock != LOCK:  # the first worker keeps the record; the others only read
-        with locked(directory, lock):
+        with locked(directory, name=lock):
             yield directory
         return
     with locked(directory):
@@ -71,7 +71,7 @@ def stage_directory(directory: Path) -> Iterator[Path]:
     with explained(f"cannot make the directory {directory}, so choose another --run_dir"):
         directory.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(directory, _lock()):
+        with locked(directory, name=_lock()):
             yield directory
     finally:
         with suppress(OSError):  # which it is if there is anything in it
@@ -159,7 +159,9 @@ def new_directory(parent: Path, name: str) -> Path:
 
 
 @contextmanager
-def locked(directory: Path, name: str = LOCK, flag: str = "run_dir") -> Iterator[None]:
+def locked(
+    directory: Path, advice: str = "give another --run_dir", name: str = LOCK
+) -> Iterator[None]:
     """flock, which the system releases when the process ends, however it ends."""
     if sys.platform == "win32":  # which has no flock
         yield
@@ -168,7 +170,7 @@ def locked(directory: Path, name: str = LOCK, flag: str = "run_dir") -> Iterator
     with explained(f"cannot write to the directory {directory}"):
         file = path.open("ab+")
     with file:
-        _take(file, path, flag)
+        _take(file, path, advice)
         try:
             yield
         finally:
@@ -177,7 +179,7 @@ def locked(directory: Path, name: str = LOCK, flag: str = "run_dir") -> Iterator
                     path.unlink()
 
 
-def _take(file: BinaryIO, path: Path, flag: str) -> None:
+def _take(file: BinaryIO, path: Path, advice: str) -> None:
     with explained(f"cannot lock the directory {path.parent}"):  # not every file system can
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,6 +189,5 @@ def _take(file: BinaryIO, path: Path, flag: str) -> None:
             is_ours = False
     if not is_ours:
         raise FileError(
-            f"another process is using the directory {path.parent}; wait for it to end or give"
-            f" another --{flag}"
+            f"another process is using the directory {path.parent}; wait for it to end or {advice}"
         )

@@ -192,10 +192,12 @@ def _opened(content: bytes) -> Image.Image:
 
 
 def write_files(session: Session, directory: Path, overwrite: bool) -> tuple[Path, Path]:
-    """The picture, and the mask."""
-    places = directory / "picture.png", directory / "mask.png"
+    """The picture, and the mask, under names that nobody's own picture has."""
+    places = directory / "session-picture.png", directory / "session-mask.png"
+    ours = PngInfo()
+    ours.add_text(image_files.RECORD, "{}")  # no picture to be filled or to be learnt from
     for place, pixels in zip(places, (session.image, session.hole), strict=True):
-        content = png(pixels)
+        content = png(pixels, ours)
         if place.exists() and place.read_bytes() != content and not overwrite:
             raise ValueError(
                 f"{place} is there already and another one; give --overwrite or another --output"

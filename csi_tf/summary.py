@@ -140,5 +140,5 @@ def write(config: Config, directory: Path) -> None:
     made = Group(*tables, f"All networks: {count:,} trainable parameters")
     Console().print(made)
     text = io.StringIO()
-    Console(file=text, width=WIDTH).print(made)
+    Console(file=text, width=WIDTH, force_terminal=False, color_system=None).print(made)
     files.write(directory / "summary.txt", text.getvalue().encode())

@@ -50,6 +50,8 @@ class _Loss(keras.Model):
 def run(settings: Whole, directory: Path) -> None:
     """--mode=whole"""
     path = loading.find(settings.model)
+    if path.resolve().is_relative_to(loading.SHIPPED.resolve()):
+        raise ValueError(f"{path} comes along with what --mode=whole writes")
     model = loading.alone(path)  # an earlier fit may be of another version
     if model.encoder is None:
         raise ValueError(f"{path} has no latents to guess: it was trained with --nolatents")
@@ -62,6 +64,7 @@ def run(settings: Whole, directory: Path) -> None:
     def pictures(split: str, limit: int | None) -> np.ndarray:
         return data.arrays(source, split, model.size, data_dir=place, limit=limit).images
 
+    held = pictures(data.held_out_split(source, place), JUDGES)
     train = pictures("train", config.data.limit if source == config.data.dataset else None)
     if config.data.horizontal_flip:
         train = np.concatenate([train, train[:, :, ::-1]])
@@ -74,7 +77,6 @@ def run(settings: Whole, directory: Path) -> None:
     arrays = {name: np.asarray(v) for name, v in named_weights(law).items()}
     if not all(np.isfinite(each).all() for each in arrays.values()):
         raise RunFailed("what was fitted is not finite, and was not written: give another --seed")
-    held = pictures(data.held_out_split(source, place), JUDGES)
     held_z = encode(model, held, 1.0, settings.seed).z
     seen = _seen(model, held, held_z, masking, settings.seed, "held-out")
     found = judge(law, seen, settings.seed)

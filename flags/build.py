@@ -13,7 +13,14 @@ import csi_tf
 from csi_tf import checks, remarks
 from csi_tf.config import Config
 from csi_tf.files import FileError
-from csi_tf.modes import COMMANDS, MODES, TRAINING_MODES, WITH_OWN_FLAGS, WITH_REVERSE
+from csi_tf.modes import (
+    COMMANDS,
+    MODES,
+    STAGE_TWO_MODES,
+    TRAINING_MODES,
+    WITH_OWN_FLAGS,
+    WITH_REVERSE,
+)
 from csi_tf.settings import CheckedSettings, as_flag
 from flags.definitions import HELP, OWN_HELP, PRESET_FOLDER, define, tables
 
@@ -48,21 +55,25 @@ def parse(argv: Sequence[str]) -> Settings:
     """
     flagfiles, explicit = _split(argv[1:])
     try:
-        arguments = [*_without_mark(define().read_flags_from_files(flagfiles)), *explicit]
+        written = _without_mark(define().read_flags_from_files(flagfiles))
+        arguments = [*written, *explicit]
         mode = _mode(arguments)
         values = define(mode)
-        _check_arguments(arguments, values)
+        is_settings = mode not in OWN_HELP
+        _check_arguments(
+            arguments if is_settings else written, [] if is_settings else explicit, values
+        )
         _read(values, arguments)
         given = {name for name in values if values[name].present}
         if mode in OWN_HELP:
             return _own(mode, values)
+        preset = []
         if values.preset is not None:
-            preset = values.read_flags_from_files(
-                [f"--flagfile={PRESET_FOLDER}/{values.preset}.cfg"]
-            )
-            rates = _own_rates(values, preset)
-            values = define()
-            _read(values, [*preset, *arguments, *rates])
+            file = f"--flagfile={PRESET_FOLDER}/{values.preset}.cfg"
+            preset = values.read_flags_from_files([file])
+        layers = _own_rates(mode, preset, written, explicit)
+        values = define()
+        _read(values, layers)
         if values.mode is None:
             raise UsageError(f"--mode is needed, one of {', '.join(MODES)}; --help lists flags")
         kinds = get_type_hints(Config)
@@ -110,18 +121,21 @@ def _without_mark(lines: list[str]) -> list[str]:
     return [line for line in bare if line and not line.startswith(("#", "//"))]
 
 
-def _check_arguments(arguments: list[str], values: absl_flags.FlagValues) -> None:
-    for argument in arguments:
+def _check_arguments(settings: list[str], others: list[str], values: absl_flags.FlagValues) -> None:
+    """`settings` are lines of flagfiles, those that were and those that will be written; `others`
+    stand on the command line of a mode that writes none."""
+    # Names of pictures may be anything; no others are handed to what needs text.
+    texts = [each for each in others if not re.match("--?(input|mask)=", each)]
+    for argument in [*settings, *texts]:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise UsageError(
-                f"{argument!r} is not UTF-8, which a run's settings are written in; rename it"
-            ) from None
-        for name in re.findall(r"\s--(\w+)", argument):
+            raise UsageError(f"{argument!r} is not UTF-8; rename what it names") from None
+    for line in settings:
+        for name in re.findall(r"\s--(\w+)", line):
             if name in values or name.removeprefix("no") in values:
                 raise UsageError(
-                    f"{argument!r} holds more than one flag; in a flagfile each has its own line"
+                    f"{line!r} holds more than one flag; in a flagfile each has its own line"
                 )
 
 
@@ -186,17 +200,23 @@ def _first_sentence(headings: dict[str, dict[str, str]], name: str) -> str:
     return re.split(r"(?<=[.]) ", text)[0].rstrip(".")
 
 
-def _own_rates(given: absl_flags.FlagValues, preset: list[str]) -> list[str]:
-    """A --learning_rate given to stage two, or to one_stage, is meant for it, where the preset has
-    a rate for these; stage one keeps its own."""
-    alone = define()
-    _read(alone, preset)
-    rates = [name for name in ("learning_rate", "stage2_learning_rate") if given[name].present]
-    named = given.mode in WITH_REVERSE and rates == ["learning_rate"]
-    if not named or alone.stage2_learning_rate is None:
-        return []
-    own, first = given.learning_rate, alone.learning_rate
-    return [f"--stage2_learning_rate={own}", f"--learning_rate={first}"]
+def _own_rates(mode: str | None, *layers: list[str]) -> list[str]:
+    """All arguments, the weakest layer first. A layer's --learning_rate for stage two, or for
+    one_stage, is meant for it where layers below have a rate for these; stage one keeps its own."""
+    lines: list[str] = []
+    for layer in layers:
+        below, own = define(), define()
+        _read(below, lines)
+        _read(own, layer)
+        lines += layer
+        given = [name for name in ("learning_rate", "stage2_learning_rate") if own[name].present]
+        named = mode in WITH_REVERSE and given == ["learning_rate"]
+        if named and below.stage2_learning_rate is not None:
+            lines += [
+                f"--stage2_learning_rate={own.learning_rate}",
+                f"--learning_rate={below.learning_rate}",
+            ]
+    return lines
 
 
 def _with_weights(config: Config, given: set[str]) -> Config:
@@ -221,6 +241,15 @@ def _check_inputs(config: Config) -> None:
     from csi_tf import data, masks
 
     masks.parse(config.masks.mask)
+    if config.run.mode in (*STAGE_TWO_MODES, "one_stage", "reproduce"):
+        size, convention = config.data.image_size, config.masks.mask_convention
+        parts = [masks.Mixture((part,)) for part in masks.parse(config.masks.mask).components]
+        if all(masks.sample(part, 4, size, 0, convention=convention).all() for part in parts):
+            raise UsageError(
+                f"--mask={config.masks.mask} hides nothing, so that a PixelCNN of holes would learn"
+                " nothing: name another, such as --mask=rectangle (in mask files white is the hole,"
+                " unless --mask_convention=black_is_hole)"
+            )
     dataset, data_dir = config.data.dataset, config.data.data_dir
     # TensorFlow Datasets can only tell after a slow import, and perhaps a download.
     if dataset != "celeb_a" and not dataset.startswith("tfds:"):

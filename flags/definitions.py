@@ -112,8 +112,9 @@ OBJECTIVE = {
 }
 
 OPTIMISER = {
-    "learning_rate": "Learning rate of Adam. Given by hand to mode stage2 or one_stage it is theirs,"
-    " whatever --stage2_learning_rate a preset has; in mode train it is that of stage one.",
+    "learning_rate": "Learning rate of Adam. Given by hand to mode stage2 or one_stage it is"
+    " theirs, whatever --stage2_learning_rate a preset or a flagfile has; in mode train it is that"
+    " of stage one.",
     "stage2_learning_rate": "That of stage two and of one_stage. At a high one stage two loses what"
     " stage one has learnt, and one_stage may learn nothing; None is --learning_rate.",
     "batch_size": "Images in a training step. It also decides how sharp an MMD estimate is: with"
@@ -136,8 +137,8 @@ OPTIMISER = {
 
 LOOP = {
     "stage1": "Run, or model file, that stage two starts from. By default, of the stages one under"
-    " runs/ and beside --run_dir with the same settings, the one that saw most images; where there is"
-    " none it is trained first.",
+    " runs/ and beside --run_dir with the same settings, the one that saw most images; where there"
+    " is none it is trained first.",
     "stage2_init": "What stage two takes over of the forward net. paper: all but the weights of"
     " the conditioning maps. published, as the authors' code: those of the latents' maps too."
     " continued: the same, and the reverse net is not heard at first, so that nothing is lost."

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import signal
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,15 @@ def test_masks_from_a_folder_go_by_name(capsys):
     assert "several masks" in complaint(capsys)
 
 
+def test_masks_go_by_name_however_accents_are_written():
+    """A Mac's files have them apart from their letters."""
+    apart, joined = (unicodedata.normalize(form, "photos/é.png") for form in ("NFD", "NFC"))
+    assert apart != joined
+    picture(apart, 16, 16)
+    mask_file(joined.replace("photos", "holes"), 16, 16, (2, 5, 3, 9))
+    assert main("--input=photos", "--mask=holes", "--num_samples=1", "--output=out") == 0
+
+
 def test_masks_are_no_pictures(capsys):
     for name in ("a", "sub/b"):
         picture(f"album/{name}.png", 16, 16)
@@ -317,7 +327,14 @@ def test_data_sets_are_inputs(capsys):
         made = pixels(f"out/procedural_faces-test-{number}-000.png")
         np.testing.assert_array_equal(made[context], images[number][context])
     assert repeat("out/procedural_faces-test-3-000.png", "--output=again") == 0
+    here = "dataset:procedural_faces:test:"
+    lists = {"a": f"face.png,{here}2", "b": f"{here}2,face.png", "c": f"{here}2,{here}3"}
+    for out, given in lists.items():
+        assert main(f"--input={given}", "--mask=eyes", "--num_samples=1", f"--output={out}") == 0
+        assert len(results(out)) == 2
     np.savez("set.npz", images=images[:3])
+    np.savez("a,b.npz", images=images[:3])  # commas and all
+    assert main("--input=dataset:npz:a,b.npz:all:1", "--mask=eyes", "--num_samples=1") == 0
     assert main("--input=dataset:npz:set.npz:all:3", "--mask=eyes") == 2
     assert "all has 0-2" in complaint(capsys)
 

@@ -20,6 +20,7 @@ from commanding import (
 
 from csi_tf import files, runs
 from csi_tf.commands import Command
+from csi_tf.commands.sources import Source
 
 
 def test_nothing_is_written_over_unasked(capsys):
@@ -41,6 +42,33 @@ def test_nothing_is_written_over_unasked(capsys):
     shutil.copy("face.png", "face-000.png")
     assert main("--input=face.png,face-000.png", *call[1:3], "--output=.", "--overwrite") == 1
     assert Path("face-000.png").read_bytes() == Path("face.png").read_bytes()
+
+
+def test_what_changes_while_it_is_filled_fails_alone(monkeypatch, capsys):
+    """With --paste_back pictures are read again, to be pasted into."""
+    for number, name in enumerate(("a", "b", "c", "d")):
+        picture(f"album/{name}.png", 24, 24, seed=number)
+    read, reads = Source.read, []
+
+    def changing(self):
+        reads.append(self.where)
+        if len(reads) == 5:  # all have been filled
+            picture("album/b.png", 24, 24, seed=9)
+            picture("album/c.png", 8, 8)
+            Path("album/d.png").unlink()
+        return read(self)
+
+    monkeypatch.setattr(Source, "read", changing)
+    call = ("--input=album", "--mask=eyes", "--paste_back", "--num_samples=2", "--output=out")
+    assert main(*call) == 1
+    said = capsys.readouterr().err
+    for name in ("b", "c"):
+        assert f"{name}.png has been changed while its hole was being filled" in said
+    assert "3 of 4 pictures failed" in said
+    assert {*names("out")} == {"a-000.png", "a-001.png", "a-grid.png", "a-uncertainty.png",
+                               "results.jsonl"}  # fmt: skip
+    told = [(Path(line["input"]).stem, "error" in line) for line in results("out")]
+    assert sorted(told) == [("a", False), ("a", False), ("b", True), ("c", True), ("d", True)]
 
 
 def test_results_tell_of_no_picture_whose_files_another_s_have_replaced():

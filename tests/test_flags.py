@@ -10,6 +10,7 @@ from typing import get_type_hints
 
 import pytest
 from absl import flags as absl_flags
+from PIL import Image
 
 import flags
 from csi_tf.commands import Command
@@ -129,6 +130,33 @@ def test_the_rate_given_to_a_stage_two_alone_is_its_own():
     assert rates("--mode=stage2", *given, "--stage2_learning_rate=1e-3") == (8e-4, 1e-3)
     # Without one of stage two's own, both stages have the rate.
     assert rates("--mode=stage2", "--preset=tiny", "--learning_rate=8e-4") == (8e-4, None)
+
+
+def test_a_rate_given_by_hand_goes_before_those_of_a_flagfile(tmp_path):
+    def rates(*arguments):
+        chosen = parse(*arguments).optimiser
+        return chosen.learning_rate, chosen.stage2_learning_rate
+
+    for mode in ("stage2", "one_stage"):
+        kept = tmp_path / f"{mode}.txt"  # as a run leaves it, with every setting
+        kept.write_text(flags.flagfile_text(parse(f"--mode={mode}", "--preset=cpu")))
+        first, second = rates(f"--flagfile={kept}")
+        assert rates(f"--flagfile={kept}", "--learning_rate=5e-4") == (first, 5e-4)
+        assert second not in (None, 5e-4)
+    written = tmp_path / "mine.cfg"
+    written.write_text("--preset=cpu\n--mode=stage2\n--learning_rate=5e-4\n")
+    assert rates(f"--flagfile={written}") == (first, 5e-4)
+
+
+@pytest.mark.parametrize("mode", ["stage2", "one_stage", "train", "reproduce"])
+def test_training_on_holes_needs_holes(mode, tmp_path):
+    black = tmp_path / "black.png"
+    Image.new("L", (32, 32)).save(black)
+    for mask in ("none", f"file:{black}"):
+        with pytest.raises(flags.UsageError, match=f"--mask={re.escape(mask)} hides nothing"):
+            parse(f"--mode={mode}", f"--mask={mask}")
+    parse(f"--mode={mode}", f"--mask=file:{black}", "--mask_convention=black_is_hole")
+    parse("--mode=stage1", "--mask=none")  # whose encoder may see all
 
 
 def test_a_preset_named_in_a_flagfile_counts(tmp_path):

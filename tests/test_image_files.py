@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from csi_tf.data import image_files
 from csi_tf.data.errors import DataError, ImageFileError
@@ -358,9 +359,17 @@ def test_listing_is_sorted_recursive_and_skips_what_is_hidden(tmp_path):
         image_files.list_images(tmp_path / "absent")
 
 
+def written_by_us():
+    said = PngInfo()
+    said.add_text(image_files.RECORD, "{}")
+    return {"format": "PNG", "pnginfo": said}
+
+
 def test_what_this_program_has_written_is_left_out(tmp_path, caplog):
-    for name in ("a.png", "sub/b.png", "filled/c.png", "filled/more/d.png", "run/panels/e.png"):
+    for name in ("a.png", "sub/b.png", "run/panels/e.png"):
         save(tmp_path, name, ramp())
+    for name in ("filled/c.png", "filled/more/d.png"):
+        save(tmp_path, name, ramp(), **written_by_us())
     for name in ("run/config.json", "sub/config.json"):
         (tmp_path / name).write_text("")
     (tmp_path / "filled/results.jsonl").write_text('{"input": "b.png", "error": "no mask"}\n')
@@ -377,6 +386,30 @@ def test_what_this_program_has_written_is_left_out(tmp_path, caplog):
         assert listed(tmp_path) == ["a.png", "sub/b.png"]
     assert caplog.text.count(f"written: {tmp_path / 'filled'}, {tmp_path / 'run'}") == 1
     assert listed(tmp_path / "filled") == ["c.png", "more/d.png"], "which was asked for by name"
+
+
+def test_of_pictures_and_their_results_in_one_folder_the_pictures_are_taken(tmp_path, caplog):
+    for name in ("anna/face.png", "anna/more/other.jpg"):
+        save(tmp_path, name, ramp())
+    for name in ("anna/face-000.png", "anna/face-grid.png", "anna/more/other-000.png"):
+        save(tmp_path, name, ramp(), **written_by_us())
+    save(tmp_path, "ben/kept.png", ramp(), **written_by_us())  # moved to where no results are
+    (tmp_path / "anna/results.jsonl").write_text('{"input": "face.png"}\n')
+    found = [p.relative_to(tmp_path).as_posix() for p in image_files.list_images(tmp_path)]
+    assert found == ["anna/face.png", "anna/more/other.jpg", "ben/kept.png"]
+    assert f"written: {tmp_path / 'anna'}" in caplog.text
+    own = [path.name for path in image_files.list_images(tmp_path / "anna")]
+    assert own == ["face.png", "other.jpg"]
+
+
+def test_pictures_of_other_formats_are_named(tmp_path, caplog):
+    for name in ("a.png", "b.tif"):
+        save(tmp_path, name, ramp())
+    for name in ("c.HEIC", ".d.gif", "notes.txt"):
+        (tmp_path / name).write_bytes(b"whatever")
+    assert [path.name for path in image_files.list_images(tmp_path)] == ["a.png"]
+    assert f"is read: {tmp_path / 'b.tif'}, {tmp_path / 'c.HEIC'}" in caplog.text
+    assert ".d.gif" not in caplog.text
 
 
 def test_broken_files_are_counted_named_and_skipped(tmp_path, caplog):

@@ -122,6 +122,9 @@ def test_pictures_come_in_every_form(model, tmp_path):
     for form in (path, str(path), Image.fromarray(images[0]), images[0], images[:1], [path]):
         assert_same(inpaint(model, form, EYES), part(expected, slice(1)))
     assert_same(inpaint(model, [path, Image.fromarray(images[1])], EYES), expected)
+    turned = Image.fromarray(np.rot90(images[0]))  # which a camera says is to be turned back
+    turned.getexif()[0x0112] = 6
+    assert_same(inpaint(model, turned, EYES), part(expected, slice(1)))
     assert_same(inpaint(model, [images[0], images[1]], "eyes"), expected)
 
 

@@ -118,6 +118,14 @@ def test_paths_that_are_no_text_are_refused(in_tmp_path, capsys):
         assert "is not UTF-8" in one_line(capsys)
 
 
+def test_names_of_pictures_are_not_taken_for_flags():
+    """Nothing is written to a flagfile, and image generators name files like this."""
+    for name in ("portrait --seed 42.png", os.fsdecode(b"\xff.png")):
+        asked = ["--mode=inpaint", "--model=m", "--mask=eyes", f"--input={name}"]
+        settings = flags.parse(["run.py", *asked])
+        assert settings.input == name
+
+
 @pytest.mark.parametrize("split", [None, ["training", "val", "val"]])
 def test_a_sheet_of_images_without_a_training_split(split, in_tmp_path, capsys):
     images = np.zeros((1 if split is None else 3, 16, 16, 3), np.uint8)

@@ -85,7 +85,7 @@ def test_the_command_draws_the_pixels_that_the_call_draws(saved, tmp_path):
         truncation=None, z="whole",
     )  # fmt: skip
     for number in range(2):
-        drawn = image_files.read_image(tmp_path / "out" / f"picture-{number:03d}.png")
+        drawn = image_files.read_image(tmp_path / "out" / f"session-picture-{number:03d}.png")
         np.testing.assert_array_equal(drawn, made.images[0, number])
 
 

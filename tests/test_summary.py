@@ -1,5 +1,7 @@
 """--mode=summary says what the model is, layer by layer."""
 
+import re
+
 import keras
 import pytest
 import tiny
@@ -61,11 +63,14 @@ def test_the_table_of_the_paper():
 
 
 @pytest.mark.parametrize("latents", [True, False])
-def test_what_is_printed_is_kept(tmp_path, capsys, latents):
+def test_what_is_printed_is_kept(tmp_path, capsys, monkeypatch, latents):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which is not for files
+    monkeypatch.setenv("TERM", "xterm")
     config = tiny.config("summary", model={"latents": latents})
     summary.write(config, tmp_path)
     kept = (tmp_path / "summary.txt").read_text()
+    assert "\x1b" not in kept
     count = models.CSIModel(config.model, 16).count_trainable()
-    for text in (kept, capsys.readouterr().out):
+    for text in (kept, re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)):
         assert f"All networks: {count:,} trainable parameters" in text
         assert ("8 x 8 x 8" in text) == latents, "an encoder that halves 16 pixels"

@@ -8,11 +8,12 @@ import pytest
 import tensorflow_probability as tfp
 import tiny
 from commanding import export
+from PIL import Image
 from test_inpaint import EYES, assert_same, make, part, pictures
 
 import csi_tf
 import run
-from csi_tf import checkpoints, data, loading, masks, whole, whole_fitting
+from csi_tf import checkpoints, data, loading, masks, runs, whole, whole_fitting
 from csi_tf import model as models
 from csi_tf.evaluation.report import Report
 from csi_tf.inpaint import inpaint, reconstruct
@@ -319,6 +320,9 @@ def test_what_cannot_be_fitted_is_said(place, capsys):
     assert "nowhere" in capsys.readouterr().err
     assert run.main(["run.py", "--mode=whole", "--model=procedural_faces"]) == run.USAGE
     assert "comes along" in capsys.readouterr().err
+    shipped = loading.SHIPPED / "procedural_faces" / "stage2"  # by its place
+    assert run.main(["run.py", "--mode=whole", f"--model={shipped}"]) == run.USAGE
+    assert "comes along" in capsys.readouterr().err
     config = tiny.config("one_stage", model={"latents": False})
     bare = models.make(models.for_stage(config.model, "one_stage"), SIZE, seed=1)
     weights = {name: np.asarray(v) for name, v in models.exported_weights(bare).items()}
@@ -327,6 +331,25 @@ def test_what_cannot_be_fitted_is_said(place, capsys):
     checkpoints.write(Path("bare") / loading.MODEL_FILE, weights, info)
     assert run.main(["run.py", "--mode=whole", "--model=bare"]) == run.USAGE
     assert "no latents" in capsys.readouterr().err
+
+
+def test_a_model_that_another_uses_is_to_be_copied(place, capsys):
+    """The mode has no --output that could be another."""
+    with runs.locked(Path("trained")):
+        assert fit() == run.FAILURE
+    said = capsys.readouterr().err
+    assert "copy the model to a place of your own, and name that with --model" in said
+    assert "--output" not in said
+
+
+def test_held_out_pictures_are_looked_for_before_the_fit(place, monkeypatch, capsys):
+    monkeypatch.setattr(whole_fitting, "encode", lambda *_: pytest.fail("went on"))
+    folder = Path("photos/train")
+    folder.mkdir(parents=True)
+    (folder.parent / "val").mkdir()
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(folder / "a.png")
+    assert fit("--dataset=images:photos") == run.USAGE
+    assert "val" in capsys.readouterr().err
 
 
 def test_a_fit_that_is_not_finite_replaces_none(fitted, monkeypatch, capsys):

@@ -7,6 +7,7 @@ nothing of what is to go is left at the edges.
 """
 
 import os
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -146,6 +147,15 @@ def _matching(folder: Path, source: Source) -> Path:
     there = {
         path.name for path in (inside / f"{stem}{suffix}" for suffix in suffixes) if path.is_file()
     }
+    if not there and inside.is_dir():  # the accents of a name can be written in two ways
+        plain = unicodedata.normalize("NFC", stem)
+        there = {
+            path.name
+            for path in inside.iterdir()
+            if path.suffix.lower() in _SUFFIXES
+            and unicodedata.normalize("NFC", path.stem) == plain
+            and path.is_file()
+        }
     names = {own} & there or there
     if not names:
         raise ValueError(

@@ -125,10 +125,10 @@ class Job:
     def write(self, made: Made, path: Path | None = None) -> Path:
         path = path or self.place(made.picture, made.file)
         settings = made.picture.settings | {"file": made.file}
-        source, profile = made.picture.source, None
+        source, profile, pixels = made.picture.source, None, self.pixels(made)
         if self._is_pasted(made) and source.pixels is None:
             profile = image_files.rgb_profile(source.where)
-        self.output.write(path, self.pixels(made), settings, made.result, profile)
+        self.output.write(path, pixels, settings, made.result, profile)
         return path
 
     def tell(self, made: Made) -> None:
@@ -159,10 +159,11 @@ class Job:
         if not self._is_pasted(made) or self._holes is None or mask is None:
             return made.pixels
         if self._pasted is None or self._pasted[0] is not picture:  # completions come in turn
+            pixels = _unchanged(picture)
             _, hole = self._holes.of(
                 picture.source, picture.shape, picture.region, picture.image, lambda _: None
             )
-            self._pasted = picture, picture.source.read(), hole
+            self._pasted = picture, pixels, hole
         _, pixels, hole = self._pasted
         return holes.paste(pixels, picture.region, made.pixels, mask, hole)
 
@@ -207,3 +208,19 @@ class Job:
         for name in ("output", "overwrite", "repeat", "session"):
             del said[name]
         return said | {"sha256": self._sums | dict(sums or {})}
+
+
+class Changed(ValueError):
+    """A picture that is not what it was when its hole was filled."""
+
+
+def _unchanged(picture: Picture) -> np.ndarray:
+    """Pictures are filled many at a time and not kept meanwhile: read anew."""
+    source = picture.source
+    try:
+        pixels, digest = source.read(), source.digest()
+    except (ValueError, OSError) as error:
+        raise Changed(str(error)) from None
+    if digest != picture.settings["sha256"]["input"]:
+        raise Changed(f"{source.where} has been changed while its hole was being filled")
+    return pixels

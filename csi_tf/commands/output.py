@@ -22,29 +22,29 @@ from PIL.PngImagePlugin import PngInfo
 
 import csi_tf
 from csi_tf import checks, files, runs
+from csi_tf.data import image_files
 
 RESULTS = "results.jsonl"
-RECORD = "csi-tf"
 _START = b'{"input": '  # of every line of results
 
 Record = dict[str, Any]
 
 
 @contextmanager
-def open_directory(asked: str | None, default: Callable[[], Path]) -> Iterator[Path]:
+def open_directory(
+    asked: str | None, default: Callable[[], Path], advice: str = "give another --output"
+) -> Iterator[Path]:
     """The directory to write to, ours alone until the block ends; a new one that nothing came into
-    goes again."""
+    goes again. `advice` is for where that cannot be."""
     directory = checks.path(asked) if asked else default()
-    with files.explained(f"cannot make the directory {directory}, so give another --output"):
+    with files.explained(f"cannot make the directory {directory}, so {advice}"):
         is_new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         is_new |= asked is None and not any(directory.iterdir())  # some defaults are made already
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise files.FileError(
-            f"cannot write to the directory {directory}: no permission; give another --output"
-        )
+        raise files.FileError(f"cannot write to the directory {directory}: no permission; {advice}")
     try:
-        with runs.locked(directory, flag="output"):
+        with runs.locked(directory, advice):
             yield directory
     finally:
         if is_new:
@@ -186,7 +186,7 @@ def read_record(path: Path) -> Record | None:
     """What a PNG of ours tells of itself; None of any other file."""
     try:
         with Image.open(path, formats=("PNG",)) as image:  # the pixels are not read
-            record = json.loads(image.info.get(RECORD, "null"))
+            record = json.loads(image.info.get(image_files.RECORD, "null"))
     except Exception:  # Pillow raises almost anything on damaged files
         return None
     return record if isinstance(record, dict) else None
@@ -200,7 +200,7 @@ def _texts(settings: Record, result: Record) -> PngInfo:
         "seed": str(settings["seed"]),
         "mask": settings["mask"] or "all",
         "latents": ", ".join(f"{k}={v:g}" for k, v in result.get("set", {}).items()) or "inferred",
-        RECORD: json.dumps(record, allow_nan=False),
+        image_files.RECORD: json.dumps(record, allow_nan=False),
     }
     info = PngInfo()
     for key, text in said.items():

@@ -11,7 +11,7 @@ from typing import Any
 from csi_tf import loading, logs, session
 from csi_tf.commands import output, repeat
 from csi_tf.commands.completions import Completions
-from csi_tf.commands.job import Job, Layout, Picture
+from csi_tf.commands.job import Changed, Job, Layout, Picture
 from csi_tf.commands.settings import Command
 from csi_tf.commands.sources import Source
 from csi_tf.commands.traversal import Traversal
@@ -148,12 +148,20 @@ class _Batch:
             bar.advance(now - reported)
             reported = now
 
+        changed: list[Source] = []
         for made in self._layout.make(pictures, progress):
-            if made.lines is not None:
-                self._job.tell(made)
-                self._done += 1
-            self._job.write(made)
-            self._written += 1
+            source = made.picture.source
+            if source in changed:
+                continue
+            try:
+                if made.lines is not None:
+                    self._job.tell(made)
+                    self._done += 1
+                self._job.write(made)
+                self._written += 1
+            except Changed as error:
+                changed.append(source)
+                self._fail(source, error)
         progress(1, 1)
 
     def _progress(self, now: int, start: int) -> AbstractContextManager[logs.Bar]:
@@ -171,13 +179,17 @@ class _Batch:
                 return picture
             self._skipped += 1
         except (ValueError, OSError) as error:
-            if len(self._sources) == 1:
-                raise
-            said = " ".join(str(error).split())
-            note(said if source.where in said else f"{source.where}: {said}")
-            self._job.output.tell_error(source.where, said)
-            self._failed += 1
+            self._fail(source, error)
         return None
+
+    def _fail(self, source: Source, error: ValueError | OSError) -> None:
+        """Of one picture among several; of a single one it is the command's failure."""
+        if len(self._sources) == 1:
+            raise error
+        said = " ".join(str(error).split())
+        note(said if source.where in said else f"{source.where}: {said}")
+        self._job.output.tell_error(source.where, said)
+        self._failed += 1
 
     def _tell(self) -> None:
         directory, total = self._job.output.directory, len(self._sources)

@@ -16,6 +16,8 @@ from csi_tf.commands.settings import PARENT, Box, Command
 from csi_tf.data import image_files, sources
 from csi_tf.data.errors import DataError, ImageFileError
 
+_DATASET = r"dataset:(.+):(\w+):(\d+)(?:-(\d+))?"
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -49,7 +51,8 @@ def listed(command: Command, size: int, output: Path, masks: Sequence[Path] = ()
     that lies in the output directory, and in the default one.
     """
     text = command.input or ""
-    whole = text.startswith("dataset:") or os.path.exists(checks.path(text))
+    is_data = re.fullmatch(_DATASET, text) and not re.search(r",\s*dataset:", text)
+    whole = is_data or os.path.exists(checks.path(text))
     entries = [text] if whole else [entry.strip() for entry in text.split(",")]
     found: dict[str, Source] = {}
     for entry in entries:
@@ -89,7 +92,7 @@ def _of_entry(
 
 
 def _of_dataset(entry: str, size: int, data_dir: str | None) -> Iterator[Source]:
-    parts = re.fullmatch(r"dataset:(.+):(\w+):(\d+)(?:-(\d+))?", entry)
+    parts = re.fullmatch(_DATASET, entry)
     if not parts:
         raise ValueError(
             f"{entry!r} names no pictures of a data set; write dataset:NAME:SPLIT:FIRST-LAST, such"

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # JPEG includes the MPO that many cameras write
 # Files decoded ahead of the reader: enough to keep the threads busy, little memory.
 READ_AHEAD = 256
+# Pictures that are not read, and should not be missing without a word
+_OTHERS = (".tif", ".tiff", ".gif", ".heic", ".heif", ".avif", ".jfif", ".jp2")
+RECORD = "csi-tf"  # in PNG files of ours, the text that says how they were made
 _OF_A_RUN = {"config.json", "flagfile.txt"}
 NAMED = 20  # files or folders that one message lists
 
@@ -196,21 +200,29 @@ def existing_folder(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
-def images_under(
-    folder: Path, closed: list[OSError] | None = None, ours: list[str] | None = None
-) -> Iterator[Path]:
-    """The image files under a folder, hidden ones left out; `closed` collects unreadable folders,
-    `ours` those below it that this program has written, whose pictures are left out too.
+@dataclass
+class LeftOut:
+    """What `images_under` came by and left out."""
+
+    closed: list[OSError] = field(default_factory=list)  # folders that cannot be read
+    ours: list[str] = field(default_factory=list)  # folders with pictures that we have written
+    others: list[str] = field(default_factory=list)  # pictures in formats that are not read
+
+
+def images_under(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path]:
+    """The image files under a folder, hidden ones left out, and those that this program has
+    written, unless the folder was named and has no others.
 
     Hidden entries are editors' and macOS's leftovers, which often end in .jpg without being one.
     Links to folders are followed; a folder that several paths lead to counts once.
     """
-    seen = {os.path.realpath(folder)}
-    closed = [] if closed is None else closed
-    ours = [] if ours is None else ours
-    for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
-        if parent != os.fspath(folder) and _is_written_by_us(parent, files):
-            ours.append(parent)
+    left = left_out or LeftOut()
+    top, seen = os.fspath(folder), {os.path.realpath(folder)}
+    asked, found = [], 0  # results in the folder that was named, and other pictures
+    results: set[str] = set()  # folders of results, and those below
+    for parent, folders, names in os.walk(folder, onerror=left.closed.append, followlinks=True):
+        if parent != top and {*names} >= _OF_A_RUN:
+            left.ours.append(parent)
             folders.clear()
             continue
         inside = []
@@ -220,30 +232,57 @@ def images_under(
                 seen.add(place)
                 inside.append(name)
         folders[:] = inside
-        for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(parent, name)
+        if parent in results or _has_results(parent, names):
+            results |= {parent, *(os.path.join(parent, name) for name in inside)}
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if not name.lower().endswith(SUFFIXES):
+                if name.lower().endswith(_OTHERS):
+                    left.others.append(str(path))
+            elif parent not in results or not is_ours(path):
+                found += 1
+                yield path
+            elif top in results:
+                asked.append(path)
+            elif not any(Path(parent).is_relative_to(place) for place in left.ours):
+                left.ours.append(parent)
+    if not found:
+        yield from asked
+    else:
+        left.ours += {str(path.parent): None for path in asked}
 
 
-def _is_written_by_us(folder: str, names: Sequence[str]) -> bool:
-    """A run, or results, whose lines begin with what they are of; others have such files too."""
-    if "results.jsonl" in names:
-        with suppress(OSError), open(os.path.join(folder, "results.jsonl"), "rb") as file:
-            if file.read(10) == b'{"input": ':
-                return True
-    return {*names} >= _OF_A_RUN
+def is_ours(path: Path) -> bool:
+    """A PNG that this program has written."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:  # the pixels are not read
+            return RECORD in image.info
+    except Exception:  # Pillow raises almost anything on damaged files
+        return False
+
+
+def _has_results(folder: str, names: Sequence[str]) -> bool:
+    """Whose lines begin with what they are of; others have files of that name too."""
+    if "results.jsonl" not in names:
+        return False
+    with suppress(OSError), open(os.path.join(folder, "results.jsonl"), "rb") as file:
+        return file.read(10) == b'{"input": '
+    return False
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """The image files under a folder, sorted by their path within it; hidden ones left out."""
     folder = existing_folder(folder)
-    closed: list[OSError] = []
-    ours: list[str] = []
-    found = list(images_under(folder, closed, ours))
-    if ours:
-        _tell_once(f"Left out pictures that this program has written: {listed(sorted(ours))}")
-    unreadable = listed([f"{error.filename} ({error.strerror})" for error in closed])
-    if not found and closed:
+    left = LeftOut()
+    found = list(images_under(folder, left))
+    if left.ours:
+        _tell_once(f"Left out pictures that this program has written: {listed(sorted(left.ours))}")
+    if found and left.others:
+        _tell_once(f"Left out, as PNG, JPEG, WebP or BMP is read: {listed(sorted(left.others))}")
+    unreadable = listed([f"{error.filename} ({error.strerror})" for error in left.closed])
+    if not found and left.closed:
         raise DataError(
             f"No image can be read under {folder}: there is no access to {unreadable}; "
             "change the permissions."
@@ -252,8 +291,8 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
         raise DataError(
             f"No image lies under {folder}; it needs files ending in {', '.join(SUFFIXES)}."
         )
-    if closed:
-        folders = "1 folder" if len(closed) == 1 else f"{len(closed)} folders"
+    if left.closed:
+        folders = "1 folder" if len(left.closed) == 1 else f"{len(left.closed)} folders"
         logger.warning("Skipped %s that cannot be read: %s", folders, unreadable)
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
