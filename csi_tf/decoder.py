@@ -8,13 +8,11 @@ from keras import ops
 from csi_tf.encoder import normalisation, widths
 
 
-@keras.saving.register_keras_serializable("csi_tf")
 class Decoder(keras.layers.Layer):
     """(B, latents) -> (B, size, size, filters) maps, of which the PixelCNN makes a picture."""
 
     def __init__(self, latent_dim: int = 32, size: int = 32, filters: int = 32, **kwargs: Any):
         super().__init__(**kwargs)
-        self._config = {"latent_dim": latent_dim, "size": size, "filters": filters}
         policy = self.dtype_policy
 
         self.first = [
@@ -55,6 +53,3 @@ class Decoder(keras.layers.Layer):
         for conv, norm in zip(self.body[::2], self.body[1::2], strict=True):
             x = ops.elu(norm(conv(x), training=training))
         return x
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | self._config

@@ -33,13 +33,11 @@ def widths(size: int, filters: int) -> list[int]:
     return [filters * min(2 ** (k + 1), 8) for k in range(halvings(size))]
 
 
-@keras.saving.register_keras_serializable("csi_tf")
 class Encoder(keras.layers.Layer):
     """(image with its hole filled, context mask) -> mean and log-variance of the latents."""
 
     def __init__(self, latent_dim: int = 32, size: int = 32, filters: int = 32, **kwargs: Any):
         super().__init__(**kwargs)
-        self._config = {"latent_dim": latent_dim, "size": size, "filters": filters}
         policy = self.dtype_policy
 
         # Names say where weights belong in a file, whatever else this process has made.
@@ -85,6 +83,3 @@ class Encoder(keras.layers.Layer):
         x = ops.reshape(x, (-1, x.shape[-1]))
         mean, logvar = (norm(dense(x), training=training) for dense, norm in self.heads)
         return mean, logvar
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | self._config

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -20,9 +21,11 @@ def gaussian(a: Any, b: Any, width: float) -> Any:
 def from_tfp(a: Any, b: Any, width: float) -> Any:
     from tensorflow_probability import math as tfp_math
 
-    # TFP divides by twice the squared length scale.
-    kernel = tfp_math.psd_kernels.ExponentiatedQuadratic(length_scale=width / math.sqrt(2.0))
-    return kernel.matrix(a, b)
+    # TFP divides by twice the squared length scale. It multiplies matrices, which on GPUs keeps ten
+    # bits of float32 by default (TF32), so float64 is what leaves float32's own.
+    scale = np.float64(width / math.sqrt(2.0))
+    kernel = tfp_math.psd_kernels.ExponentiatedQuadratic(length_scale=scale)
+    return ops.cast(kernel.matrix(*(ops.cast(each, "float64") for each in (a, b))), "float32")
 
 
 def from_keras(a: Any, b: Any, width: float) -> Any:

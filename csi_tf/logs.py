@@ -94,9 +94,10 @@ class Recorder:
                 self._events.add(step=int(step), summary=_summary(kind, name, data))
 
     def close(self) -> None:
-        self._lines.close()
-        if self._events:
-            self._events.close()
+        with self._explained(), ExitStack() as both:
+            if self._events:
+                both.callback(self._events.close)
+            both.callback(self._lines.close)  # which writes what a full disk did not take
 
     def _explained(self) -> AbstractContextManager[None]:
         return files.explained(f"cannot write the logs in {self.path.parent}", LogError)

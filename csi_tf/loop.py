@@ -105,13 +105,14 @@ class Loop:
             self.skipped += 1
             return
         self._save(step - 1)  # the learner undid the step
+        stage, saved = self.learner.stage, checkpoints.latest(self.directory / "checkpoints")
+        other = "" if saved is None else f" with --mode={stage} --warm_start={saved},"
         bad = [name for name, value in terms.items() if not np.isfinite(np.asarray(value))]
         raise RunFailed(
-            f"step {step} of {self.learner.stage} is not finite in {', '.join(bad)}"
-            f"{self._culprit(batch)}; the last good state is saved. Go on with --nan_policy=skip,"
-            " which passes over such batches; or in another --run_dir, with a lower"
-            f" --{self.config.optimiser.rate_of(self.learner.stage)} or with --clip_norm, from"
-            f" --warm_start={checkpoints.latest(self.directory / 'checkpoints')}"
+            f"step {step} of {stage} is not finite in {', '.join(bad)}{self._culprit(batch)}; the"
+            " last good state is saved. Go on with --nan_policy=skip, which passes over such"
+            f" batches; or in another --run_dir,{other} and with a lower"
+            f" --{self.config.optimiser.rate_of(stage)} or --clip_norm"
         )
 
     def _culprit(self, batch: Arrays) -> str:

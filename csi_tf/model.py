@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -23,7 +23,6 @@ _FORMS = {"paper": "linear", "published": "published"}
 STAGES = ("stage1", "stage2", "one_stage")
 
 
-@keras.saving.register_keras_serializable("csi_tf")
 class CSIModel(keras.layers.Layer):
     """Encoder, decoder, forward and reverse PixelCNN, built when made.
 
@@ -31,9 +30,9 @@ class CSIModel(keras.layers.Layer):
     the bidirectional PixelCNN by itself; without both a plain PixelCNN.
     """
 
-    def __init__(self, config: ModelConfig | dict[str, Any], size: int = 32, **kwargs: Any):
+    def __init__(self, config: ModelConfig, size: int = 32, **kwargs: Any):
         super().__init__(**kwargs)
-        self.config = config if isinstance(config, ModelConfig) else ModelConfig(**config)
+        self.config = config
         self.size = size
         self.named_latents: tuple[Latent, ...] = ()
         # Draws z of whole pictures, see csi_tf.whole. A function, because Keras would count a layer
@@ -167,9 +166,6 @@ class CSIModel(keras.layers.Layer):
             if network is not None
             for variable in network.trainable_variables
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"config": asdict(self.config), "size": self.size}
 
     def _encoder(self) -> Encoder:
         if self.encoder is None:

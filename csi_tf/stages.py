@@ -127,7 +127,8 @@ def start_stage_two(model: CSIModel, weights: dict[str, Any], init: str) -> list
     if init == "mirrored":
         weights = weights | _mirrored(weights)
     copied = []
-    for name, variable in named_weights(model).items():
+    own, longer = named_weights(model), {}
+    for name, variable in own.items():
         conditioning = "/conditioning_" in name
         if name.startswith("dropout_seed") or (conditioning and init == "paper"):
             continue
@@ -136,12 +137,22 @@ def start_stage_two(model: CSIModel, weights: dict[str, Any], init: str) -> list
             if value.shape != tuple(variable.shape):
                 # One 1x1 on all maps: those of Y^r come last, and stage one has no rows for them.
                 fresh = np.asarray(variable)[:, :, value.shape[2] :] * (not continued)
-                value = np.concatenate([value, fresh], axis=2)
+                whole = np.concatenate([value, fresh], axis=2)
+                if model.config.weight_norm:
+                    gain = name.removesuffix("/kernel") + "/gain"
+                    longer[gain] = _length(whole) / _length(value)
+                value = whole
             variable.assign(value)
             copied.append(name)
         elif conditioning and continued and not _is_direction(name, model):
             variable.assign(np.zeros(variable.shape))
+    for name, factor in longer.items():  # or what came along would be divided by a greater length
+        own[name].assign(np.asarray(own[name]) * factor)
     return copied
+
+
+def _length(kernel: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(np.square(kernel).sum(axis=(0, 1, 2))))
 
 
 def _mirrored(weights: dict[str, Any]) -> dict[str, Any]:

@@ -152,11 +152,13 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     elif stage1 is not None:
         images_before = stage_one.start_from(learner, stage1, config.loop.stage2_init)
     if count > 1:  # each has read the checkpoint by itself
-        learner.agree(_digest(config, start, len(images), learner.state()))
+        learner.agree(_digest(config, stage, start, carried, images, learner.state()))
     batches = batches_of(config, images, stage, carried, count, worker)
     chief = worker == 0
     if chief:
-        _check_room(learner, directory)
+        often = min(config.loop.checkpoint_every, config.loop.validate_every)
+        saves = -(-(total - start) // often)
+        _check_room(learner, directory, min(config.loop.keep_checkpoints + 2, saves))
         if before is None and config.loop.warm_start is not None and stage == "stage2":
             warm_start.keep_names(config.loop.warm_start, directory)
     records = directory if chief else directory / f"worker-{worker}"
@@ -191,12 +193,23 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     return finished
 
 
-def _digest(config: Config, start: int, images: int, state: checkpoints.Arrays) -> int:
-    """16 bits of what all workers have to begin with."""
+def _digest(
+    config: Config,
+    stage: str,
+    start: int,
+    carried: int,
+    images: np.ndarray,
+    state: checkpoints.Arrays,
+) -> int:
+    """16 bits of what all workers have to begin with: not where pictures lie, but the pictures.
+
+    TensorFlow gives all the first one's weights, so that these do not show another seed.
+    """
     groups = (config.model, config.objective, config.optimiser, config.masks)
-    found = zlib.crc32(repr((start, images, *groups)).encode())
-    for name in sorted(state):
-        found = zlib.crc32(np.asarray(state[name]).tobytes(), found)
+    alike = (stage, start, carried, config.run.seed, config.data.horizontal_flip, *groups)
+    found = zlib.crc32(repr((alike, images.shape)).encode())
+    for array in (images, *(state[name] for name in sorted(state))):
+        found = zlib.crc32(np.ascontiguousarray(array).tobytes(), found)
     return found % 2**16
 
 
@@ -298,14 +311,18 @@ def _begun_from(stage: str, directory: Path) -> Path | None:
     return None
 
 
-def _check_room(learner: learners.Learner, directory: Path) -> None:
-    """A new checkpoint is whole before an old one goes, so two must fit."""
+def _check_room(learner: learners.Learner, directory: Path, count: int) -> None:
+    """For as many checkpoints as will be there at once, less those that are: those that are kept,
+    the best one, and a new one, which is whole before an old one goes."""
     directory.mkdir(parents=True, exist_ok=True)
     size = sum(array.nbytes for array in learner.state().values())
-    if (free := shutil.disk_usage(directory).free) < 2 * size:
+    there = sum(path.stat().st_size for path in directory.glob("checkpoints/*") if path.is_file())
+    needed = max(count * size - there, size)
+    if (free := shutil.disk_usage(directory).free) < needed:
         raise RunFailed(
-            f"{directory} has {free / 1e6:.0f} MB of room, and a checkpoint takes {size / 1e6:.0f}:"
-            " make room for two of them or more there, or choose another --run_dir"
+            f"{directory} has {free / 1e6:.0f} MB of room, and checkpoints of {size / 1e6:.0f} MB"
+            f" each will take {needed / 1e6:.0f}: make room there, choose another --run_dir, or"
+            " lower --keep_checkpoints"
         )
 
 
@@ -315,7 +332,8 @@ def _check_data(info: dict[str, Any], count: int, directory: Path) -> None:
         raise ValueError(
             f"{directory} was begun with {before:,} training images, and the data set has {count:,}"
             " now: bring back the same images to go on with it, or begin anew from its weights with"
-            f" --warm_start={checkpoints.latest(directory / 'checkpoints')} and another --run_dir."
+            f" --mode={info['stage']} --warm_start={checkpoints.latest(directory / 'checkpoints')}"
+            " and another --run_dir."
         )
 
 

@@ -8,7 +8,6 @@ from keras import ops
 from pixel_cnn_pp import CausalConv, mixture, shifts
 
 
-@keras.saving.register_keras_serializable("csi_tf")
 class WarmupHead(keras.layers.Layer):
     """Y^z and the four neighbours before a pixel -> its raw mixture, by one 1x1 convolution.
 
@@ -18,7 +17,6 @@ class WarmupHead(keras.layers.Layer):
 
     def __init__(self, mixtures: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.mixtures = mixtures
         outputs = mixture.CHANNELS_PER_MIXTURE * mixtures
         self.last = CausalConv(outputs, name="last", dtype=self.dtype_policy)
 
@@ -35,6 +33,3 @@ class WarmupHead(keras.layers.Layer):
         ]
         maps = [ops.cast(each, self.compute_dtype) for each in (y_z, *before)]
         return self.last(ops.concatenate(maps, axis=-1))
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"mixtures": self.mixtures}

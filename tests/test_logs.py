@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -160,6 +161,19 @@ def test_full_disk_is_one_sentence_with_the_path(tmp_path):
         with pytest.raises(logs.LogError, match=f"{re.escape(str(tmp_path))}: No space left"):
             recorder.scalars(1, {"loss": 1})
         recorder._lines = io.StringIO()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_disk_that_stays_full_is_the_same_sentence_when_the_log_is_closed(tmp_path):
+    recorder = logs.Recorder(tmp_path)
+    recorder._lines.close()
+    recorder._lines = Path("/dev/full").open("a")  # noqa: SIM115
+    said = f"{re.escape(str(tmp_path))}: No space left.*make room"
+    with pytest.raises(logs.LogError, match=said):
+        recorder.scalars(1, {"loss": 1})
+    with pytest.raises(logs.LogError, match=said):
+        recorder.close()
+    assert recorder._events._writer._writer.closed
 
 
 def test_full_disk_when_a_curve_is_cut_back_spares_it(tmp_path, monkeypatch):

@@ -184,6 +184,25 @@ def test_stage_two_starts_from_stage_one(init, v_is_copied, conditioning):
     assert (after[v][:, :, :rows] == weights[v]).all() == v_is_copied
 
 
+@pytest.mark.parametrize("init", ["published", "continued"])
+def test_what_stage_two_keeps_it_keeps_at_its_length(init):
+    """Of weight-normalised maps, whose kernel is longer now than in stage one."""
+    config = ModelConfig(**tiny.MODEL | {"conditioning": "published", "weight_norm": True})
+    one = models.make(models.for_stage(config, "stage1"), 16, seed=1)
+    two = models.make(config, 16, seed=2)
+    stages.start_stage_two(two, models.named_weights(one), init)
+
+    def effective(model):
+        weights = models.named_weights(model)
+        v = "forward/streams/down_0/conditioning_0"
+        kernel, gain = (np.asarray(weights[f"{v}/{name}"]) for name in ("kernel", "gain"))
+        return kernel * gain / np.sqrt(np.square(kernel).sum(axis=(0, 1, 2)))
+
+    before, after = effective(one), effective(two)
+    assert after.shape[2] > before.shape[2]
+    np.testing.assert_allclose(after[:, :, : before.shape[2]], before, rtol=1e-5)
+
+
 @pytest.mark.parametrize("weight_norm", [False, True])
 @pytest.mark.parametrize("latents", [False, True])
 def test_continued_stage_two_begins_with_the_distribution_stage_one_ended_with(

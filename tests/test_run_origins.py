@@ -102,9 +102,51 @@ def test_a_stage_two_that_trained_its_stage_one_first_owns_it(tmp_path, eagerly)
 def test_a_checkpoint_that_will_not_fit_is_said_before_training(tmp_path, monkeypatch):
     usage = SimpleNamespace(free=1000)
     monkeypatch.setattr(training.shutil, "disk_usage", lambda directory: usage)
-    with pytest.raises(RunFailed, match="0 MB of room, and a checkpoint takes"):
+    with pytest.raises(RunFailed, match="0 MB of room, and checkpoints of"):
         training.run(tiny.config(optimiser=STEPS), tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_room_is_asked_for_all_checkpoints_that_will_be_there(tmp_path, monkeypatch):
+    array = np.zeros(1000, np.uint8)
+    learner = SimpleNamespace(state=lambda: {"w": array})
+
+    def fits(free):
+        monkeypatch.setattr(training.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        try:
+            training._check_room(learner, tmp_path, 5)
+        except RunFailed:
+            return False
+        return True
+
+    # Three, the best of all, and a new one that is not whole yet
+    assert (fits(4999), fits(5000)) == (False, True)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "1.safetensors").write_bytes(bytes(3000))
+    assert (fits(1999), fits(2000)) == (False, True)
+    (tmp_path / "checkpoints" / "2.safetensors").write_bytes(bytes(3000))
+    assert (fits(999), fits(1000)) == (False, True)
+
+
+def test_workers_agree_on_all_that_they_begin_with():
+    config, images = tiny.config(), np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
+    state = {"w": np.ones(3)}
+
+    def digest(config=config, stage="stage1", carried=0, images=images, state=state):
+        return training._digest(config, stage, 0, carried, images, state)
+
+    others = [
+        digest(replace(config, run=replace(config.run, seed=1))),
+        digest(tiny.config(data={"horizontal_flip": True})),
+        digest(tiny.config(optimiser={"learning_rate": 0.5})),
+        digest(stage="stage2"),
+        digest(carried=64),
+        digest(images=images + 1),
+        digest(state={"w": np.zeros(3)}),
+    ]
+    assert digest() == digest(images=images.copy())
+    assert digest() not in others
+    assert 0 <= digest() < 2**16
 
 
 def test_a_stage_two_is_not_gone_on_with_from_another_stage_one(tmp_path, trained, eagerly):
@@ -170,7 +212,7 @@ def test_a_run_is_not_gone_on_with_on_other_images(tmp_path, eagerly):
     checkpoints.write(checkpoint, arrays, info | {"training_images": 63})
     with pytest.raises(ValueError, match="begun with 63 training images, and the data") as said:
         training.run(tiny.config(optimiser={"train_steps": 8}), tmp_path)
-    (advice,) = re.findall(r"--warm_start=(\S+)", str(said.value))
+    (advice,) = re.findall(r"--mode=stage1 --warm_start=(\S+)", str(said.value))
     assert advice == str(checkpoint)
     training.run(tiny.config(loop={"warm_start": advice}), tmp_path / "anew")
 
@@ -200,10 +242,11 @@ def test_after_a_step_that_is_not_finite_one_can_go_on(tmp_path, monkeypatch, ea
         return made | {"hole_noise": made["hole_noise"] * (np.nan if step == 1 else 1)}
 
     monkeypatch.setattr(Batches, "batch", broken)
-    with pytest.raises(RunFailed, match=r"--warm_start=.*\.safetensors$") as failure:
+    with pytest.raises(RunFailed) as failure:
         training.run(tiny.config(), tmp_path / "first")
     monkeypatch.setattr(Batches, "batch", original)
-    checkpoint = str(failure.value).split("--warm_start=")[1]
+    said = re.search(r"--mode=stage1 --warm_start=(\S+\.safetensors),", str(failure.value))
+    checkpoint = said[1]
     training.run(tiny.config(loop={"warm_start": checkpoint}), tmp_path / "second")
     seen = [
         checkpoints.read(path)[1]["images_seen"]
