@@ -62,6 +62,13 @@ def context_masks(context_mask: Any, images: np.ndarray) -> np.ndarray:
     count, size = len(images), images.shape[1]
     if isinstance(context_mask, str):
         context_mask = masks.named(context_mask, size)
+    elif isinstance(context_mask, list | tuple) and all(isinstance(m, str) for m in context_mask):
+        context_mask = np.stack([masks.named(name, size) for name in context_mask])
+    elif isinstance(context_mask, Image.Image | os.PathLike):
+        raise ValueError(
+            f"a mask in a file is read by csi_tf.masks.from_file(path, {size}), by which white is"
+            " the hole."
+        )
     mask = masks.check(context_mask, size, count)
     return np.broadcast_to(mask, (count, size, size, 1))
 

@@ -11,6 +11,7 @@ use, rank 1 does the most, and `mask` is the named hole under which it does what
 All but the mask are required, and nothing else is understood.
 """
 
+import difflib
 import json
 import numbers
 import os
@@ -114,8 +115,13 @@ def find(model: Any, key: Any) -> Latent:
         for latent in known:
             if latent.name == key:
                 return latent
-        names = ", ".join(latent.name for latent in known)
-        has = f"it has {names}" if known else "none of its latents has a name"
+        names = {latent.name.casefold(): latent.name for latent in known}
+        close = difflib.get_close_matches(key.casefold(), names, n=3)
+        alive = [name for name in names.values() if not name.startswith("dead ")]
+        if close:
+            has = f"perhaps {' or '.join(names[each] for each in close)} is meant"
+        else:
+            has = f"it has {', '.join(alive)}" if known else "none of its latents has a name"
         raise ValueError(
             f"this model has no latent called {key!r}; {has}; a dimension from 0 to {count - 1}"
             " always works."

@@ -66,6 +66,11 @@ class Loop:
                 bar.advance(scalars={"bits/dim": _bits(terms)})
                 self.owed = self._due(step)
                 self._settle(step)
+                if step == self.warmup:
+                    logs.say(
+                        f"{self.learner.stage}: the latent warm-up is over; bits/dim begin anew"
+                        " with the PixelCNN"
+                    )
                 if step == start + STEPS_TO_ESTIMATE:
                     self._estimate(began, step)
 

@@ -227,8 +227,8 @@ def _images(config: Config) -> tuple[np.ndarray, np.ndarray]:
     held_out = read(split, config.loop.validation_images)
     if len(held_out) < 2:
         raise ValueError(
-            f"{chosen.dataset} has {len(held_out)} images for its split {split}, and 2 or more must"
-            " be held out to validate on: add images."
+            f"{chosen.dataset} has too few images: its split {split} has {len(held_out)}, and 2 or"
+            " more are needed to validate on. Add images (of 100, 20 are held out)."
         )
     if len(train) < config.optimiser.batch_size:
         raise ValueError(

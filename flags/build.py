@@ -176,7 +176,10 @@ def _read(values: absl_flags.FlagValues, arguments: list[str]) -> None:
         hint = f"did you mean --{close[0]}?" if close else f"{page} lists the flags"
         raise UsageError(f"unknown flag --{error.flagname}; {hint}") from None
     if rest:
-        raise UsageError(f"unexpected argument {rest[0]!r}; flags are written --name=value")
+        raise UsageError(
+            f"unexpected argument {rest[0]!r}; flags are written --name=value, with quotes around a"
+            " value that has spaces"
+        )
 
 
 def _own(mode: str, values: absl_flags.FlagValues) -> Any:

@@ -124,7 +124,9 @@ def test_what_has_changed_cannot_be_repeated(capsys):
     assert "the input" in complaint(capsys)
     Path("face.png").unlink()
     assert repeat(file) == 2
-    assert "no file" in complaint(capsys)
+    said = complaint(capsys)
+    assert "no file" in said
+    assert "What lies elsewhere now is to be named by its flag" in said
     Path("moved.png").write_bytes(face)
     assert repeat(file, "--input=moved.png", "--output=moved") == 0
     export(Path("trained"), "stage1")
@@ -333,6 +335,11 @@ def test_data_sets_are_inputs(capsys):
         assert main(f"--input={given}", "--mask=eyes", "--num_samples=1", f"--output={out}") == 0
         assert len(results(out)) == 2
     np.savez("set.npz", images=images[:3])
+    picture("my, own.png", 16, 16)
+    assert (
+        main("--input=my, own.png, face.png", "--mask=eyes", "--num_samples=1", "--output=d") == 0
+    )
+    assert {"my, own-000.png", "face-000.png"} < {*names("d")}
     np.savez("a,b.npz", images=images[:3])  # commas and all
     assert main("--input=dataset:npz:a,b.npz:all:1", "--mask=eyes", "--num_samples=1") == 0
     assert main("--input=dataset:npz:set.npz:all:3", "--mask=eyes") == 2
@@ -390,6 +397,8 @@ def test_latents_go_by_name(capsys):
     assert len(moved) == 14
     capsys.readouterr()
     assert main(*call, "--latents=smile=1", "--output=no") == 2
+    assert "no latent called 'smile'; perhaps big smile is meant" in complaint(capsys)
+    assert main(*call, "--latents=nose=1", "--output=no") == 2
     assert "it has big smile, age" in complaint(capsys)
     assert main(*call, "--latents=age=30", "--output=far") == 0
     assert capsys.readouterr().err.count("far from where it is of use") == 1
@@ -434,6 +443,11 @@ def test_models_without_latents_or_reverse_net(capsys):
         (["--input=dataset:procedural_faces:test:3-1", "--mask=eyes"], "before it begins"),
         (["--input=face.png", "--mask=eye s"], "Unknown mask 'eye s'"),
         (["--input=face.png", "--mask=bad.png"], "bad.png is not a PNG"),
+        (
+            ["--input=face.png", "--mask=eyes", "--mask_convention=black_is_hole"],
+            "what files of masks mean, and eyes is none: leave it out",
+        ),
+        (["--input=face.png", "--mask=eyes", "more.png"], "quotes around a value that has spaces"),
         (["--input=face.png", "--mask=empty"], "there is no mask for"),
         (["--input=face.png", "--mask=eyes", "--crop=20,20,9,9"], "reaches beyond"),
         (["--input=face.png", "--mask=eyes", "--crop=1,2"], "LEFT,TOP,WIDTH,HEIGHT"),

@@ -251,6 +251,17 @@ def test_a_split_that_is_too_small_is_refused_whatever_it_is_called(tmp_path, ca
     assert "10 are reported on, not 30" in capsys.readouterr().out
 
 
+def test_pictures_for_control_are_wanted_where_it_is_measured(model, tmp_path, capsys):
+    few = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3)).astype("uint8")
+    split = np.array(["train"] * 20 + ["validation"] * 10 + ["test"] * 10)
+    np.savez(tmp_path / "few.npz", images=few, split=split)
+    said = []
+    for parts in ("likelihood", "likelihood,reconstruction"):
+        assert evaluate(model, f"--dataset=npz:{tmp_path / 'few.npz'}", f"--parts={parts}") == 0
+        said.append(capsys.readouterr().out)
+    assert "reported on" not in "".join(said)
+
+
 def test_a_directory_in_use_is_refused(model, capsys):
     (model / "evaluation").mkdir()
     with runs.locked(model / "evaluation"):

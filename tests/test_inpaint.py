@@ -126,6 +126,12 @@ def test_pictures_come_in_every_form(model, tmp_path):
     turned.getexif()[0x0112] = 6
     assert_same(inpaint(model, turned, EYES), part(expected, slice(1)))
     assert_same(inpaint(model, [images[0], images[1]], "eyes"), expected)
+    assert_same(inpaint(model, images, ["eyes", "eyes"]), expected)
+    for mask in (path, Image.fromarray(images[0])):
+        with pytest.raises(ValueError, match=r"is read by csi_tf.masks.from_file\(path, 16\)"):
+            inpaint(model, images, mask)
+    with pytest.raises(ValueError, match=r"files from masks\.from_file"):
+        inpaint(model, images, str(path))
 
 
 def test_a_latent_is_set_and_only_it(model):

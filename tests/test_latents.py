@@ -84,7 +84,9 @@ def model():
 
 def test_unknown_names_list_the_known_ones(model):
     with pytest.raises(ValueError, match="it has smile, wide; a dimension from 0 to 3"):
-        latents.settings(model, {"smiel": 1})
+        latents.settings(model, {"nose": 1})
+    with pytest.raises(ValueError, match="perhaps smile is meant; a dimension from 0 to 3"):
+        latents.settings(model, {"Smiel": 1})
 
 
 def test_a_dimension_and_its_name_are_one_latent(model):

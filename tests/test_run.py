@@ -17,6 +17,8 @@ from PIL import Image
 import flags
 import run
 from csi_tf import checks, config, masks, remarks, runs, summary
+from csi_tf.data import image_files
+from csi_tf.data.base import held_out
 from csi_tf.figures import contact_sheet, layout
 from csi_tf.figures.layout import Row
 from csi_tf.modes import MODES
@@ -138,6 +140,28 @@ def test_a_sheet_of_a_single_picture(in_tmp_path, capsys):
     picture("pictures/a.png")
     assert main("--mode=data", "--dataset=images:pictures", "--run_dir=here") == 0
     assert "Contact sheet of 1 image: " in capsys.readouterr().out
+
+
+def test_a_look_at_the_data_finds_what_would_stop_a_training(in_tmp_path, capsys):
+    for number in range(6):
+        picture(f"pictures/{number}.png")
+    table = Path("pictures/attributes.csv")
+    rows = [f"{number}.png,{number % 2}\n" for number in range(6)]
+    table.write_text("".join(["file,Smiling\n", *rows]))
+    assert main("--mode=data", "--dataset=images:pictures", "--run_dir=here") == 0
+    held_out = [path.name for path in folders_held_out("pictures")]
+    said = capsys.readouterr().out
+    assert f"Pictures: {6 - len(held_out)} for train, {len(held_out)} for test" in said
+    assert "attributes: Smiling" in said
+    table.write_text("".join(["file,Smiling\n", *(r for r in rows if r[:5] != held_out[0])]))
+    assert main("--mode=data", "--dataset=images:pictures", "--run_dir=other") == 2
+    assert f"or names them otherwise: {held_out[0]}" in one_line(capsys)
+
+
+def folders_held_out(folder):
+    paths = image_files.list_images(folder)
+    keys = [path.relative_to(folder).as_posix() for path in paths]
+    return [paths[number] for number in held_out(keys, "test", folder)]
 
 
 def test_keras_backends_that_do_not_run_are_refused_early(in_tmp_path, monkeypatch, capsys):

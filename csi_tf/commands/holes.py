@@ -105,6 +105,18 @@ def understood(command: Command, size: int) -> Holes | None:
     """None where there is no mask."""
     if not command.mask:
         return None
+    found = _understood(command, size)
+    is_usual = command.mask_convention == Command.mask_convention
+    if not is_usual and (found.is_alpha or (found.law is not None and "file:" not in found.law)):
+        raise ValueError(
+            f"--mask_convention says what files of masks mean, and {command.mask} is none: leave it"
+            " out"
+        )
+    return found
+
+
+def _understood(command: Command, size: int) -> Holes:
+    assert command.mask is not None
     if command.mask == ALPHA:
         return Holes(command, size, is_alpha=True)
     named = checks.path(command.mask.removeprefix("file:"))

@@ -107,6 +107,14 @@ class Job:
         is_file = source.pixels is None
         if command.paste_back and is_file and (lost := image_files.losses(source.where)):
             self.note(f"{source.where}: written as 8-bit RGB, so {', '.join(lost)}")
+        elif (
+            is_file
+            and command.mask not in (None, holes.ALPHA)
+            and image_files.is_clear(source.where)
+        ):
+            self.note(
+                f"{source.where}: its transparent part is taken for white; --mask=alpha fills it"
+            )
         image = image_files.resize_antialiased(shown, size)
         context_mask, name = None, ""
         if self._holes is not None:

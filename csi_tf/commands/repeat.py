@@ -42,18 +42,27 @@ def run(
     if made.mode != command.mode:
         raise ValueError(f"{file} was made by --mode={made.mode}; give that mode")
     job = Job(made, directory, note)
-    sources = job.sources()
+    try:
+        sources = job.sources()
+        picture = job.prepare(sources[0])
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{file} was made with --input={made.input}"
+            + (f" --mask={made.mask}" if made.mask else "")
+            + f": {error} What lies elsewhere now is to be named by its flag"
+        ) from None
     if len(sources) != 1:
         raise ValueError(
             f"{file} was made from one picture, and --input={made.input} has {len(sources)}: give"
             " that one"
         )
-    (source,) = sources
-    picture = job.prepare(source)
     for name, before in sums.items():
         if picture.settings["sha256"].get(name) != before:
             where = picture.settings.get(name, f"of {picture.settings['model']}")
-            raise RunFailed(f"the {name} ({where}) is not the one that {file} was made with")
+            raise RunFailed(
+                f"the {name} ({where}) is not the one that {file} was made with: give that by"
+                f" --{name if name in _MAY_MOVE else 'model'}"
+            )
     here = output.versions()
     if here != made_on:
         others = ", ".join(f"{k} {v}" for k, v in made_on.items() if here.get(k) != v)

@@ -16,6 +16,7 @@ from csi_tf.commands.settings import PARENT, Box, Command
 from csi_tf.data import image_files, sources
 from csi_tf.data.errors import DataError, ImageFileError
 
+_COMMAS = 5  # that a name in a list may have, and one
 _DATASET = r"dataset:(.+):(\w+):(\d+)(?:-(\d+))?"
 
 
@@ -53,7 +54,7 @@ def listed(command: Command, size: int, output: Path, masks: Sequence[Path] = ()
     text = command.input or ""
     is_data = re.fullmatch(_DATASET, text) and not re.search(r",\s*dataset:", text)
     whole = is_data or os.path.exists(checks.path(text))
-    entries = [text] if whole else [entry.strip() for entry in text.split(",")]
+    entries = [text] if whole else _entries(text)
     found: dict[str, Source] = {}
     for entry in entries:
         if not entry:
@@ -61,6 +62,19 @@ def listed(command: Command, size: int, output: Path, masks: Sequence[Path] = ()
         for source in _of_entry(entry, size, command.data_dir, output, masks):
             found.setdefault(source.where, source)
     return _told_apart(list(found.values()))
+
+
+def _entries(text: str) -> list[str]:
+    """What commas part, but for those in the name of a file that is there."""
+    found, parts = [], text.split(",")
+    while parts:
+        joined = (",".join(parts[:count]) for count in range(min(len(parts), _COMMAS), 1, -1))
+        name = next(
+            (each for each in joined if os.path.exists(checks.path(each.strip()))), parts[0]
+        )
+        found.append(name.strip())
+        parts = parts[name.count(",") + 1 :]
+    return found
 
 
 def _of_entry(

@@ -71,6 +71,12 @@ def transparent(path: str | os.PathLike[str]) -> np.ndarray:
     return _transparent(pictures.read(path, FORMATS, ImageFileError))
 
 
+def is_clear(path: str | os.PathLike[str]) -> bool:
+    """Whether any of a picture is transparent; most need not be unpacked for that."""
+    with Image.open(path, formats=FORMATS) as image:
+        return bool(image.has_transparency_data and _transparent(image).any())
+
+
 def _transparent(image: Image.Image) -> np.ndarray:
     if not image.has_transparency_data:
         return np.zeros((image.height, image.width), bool)
@@ -205,7 +211,7 @@ class LeftOut:
     """What `images_under` came by and left out."""
 
     closed: list[OSError] = field(default_factory=list)  # folders that cannot be read
-    ours: list[str] = field(default_factory=list)  # folders with pictures that we have written
+    ours: list[str] = field(default_factory=list)  # runs, and pictures that we have written
     others: list[str] = field(default_factory=list)  # pictures in formats that are not read
 
 
@@ -246,12 +252,12 @@ def images_under(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path
                 yield path
             elif top in results:
                 asked.append(path)
-            elif not any(Path(parent).is_relative_to(place) for place in left.ours):
-                left.ours.append(parent)
+            else:
+                left.ours.append(str(path))
     if not found:
         yield from asked
     else:
-        left.ours += {str(path.parent): None for path in asked}
+        left.ours += map(str, asked)
 
 
 def is_ours(path: Path) -> bool:
@@ -278,7 +284,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     left = LeftOut()
     found = list(images_under(folder, left))
     if left.ours:
-        _tell_once(f"Left out pictures that this program has written: {listed(sorted(left.ours))}")
+        _tell_once(f"Left out what this program has written: {listed(sorted(left.ours))}")
     if found and left.others:
         _tell_once(f"Left out, as PNG, JPEG, WebP or BMP is read: {listed(sorted(left.others))}")
     unreadable = listed([f"{error.filename} ({error.strerror})" for error in left.closed])

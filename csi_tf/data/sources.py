@@ -140,11 +140,14 @@ def _open(
     for what, value in (("size", size), ("crop", crop), ("limit", limit)):
         if value is not None or what == "size":
             checks.whole_number(value, what, 1)
-    source = _source(name, split, size, data_dir, crop)
+    source = source_of(name, split, size, data_dir, crop)
     return source, source.count if limit is None else min(limit, source.count)
 
 
-def _source(name: str, split: str, size: int, data_dir: str | None, crop: int | None) -> Source:
+def source_of(
+    name: str, split: str, size: int, data_dir: str | None = None, crop: int | None = None
+) -> Source:
+    """A split without its pictures."""
     kind, rest = _parse(name, data_dir)
     if kind == "procedural_faces":
         if crop is not None:

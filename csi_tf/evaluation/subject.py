@@ -163,7 +163,8 @@ def open_subject(settings: Evaluation) -> Subject:
     arguments.check_z(settings.z, model)
     config = loading.settings(path, info)
     dataset, data_dir = source(settings, config)
-    wanted = max(settings.images, settings.control_images)
+    controls = settings.chosen is None or "control" in settings.chosen
+    wanted = max(settings.images, settings.control_images if controls else 0)
     most = max(wanted, settings.encoded_images)
     parts = held_out(dataset, data_dir, model.size, most, wanted)
     return Subject(settings, path, model, config, info, dataset, *parts)

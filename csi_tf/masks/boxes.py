@@ -42,7 +42,7 @@ def box(name: str, size: int | tuple[int, int]) -> tuple[int, int, int, int]:
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(
             f"Unknown named mask {name!r}; the named masks are {', '.join(NAMES)}"
-            " (random masks come from masks.sample)."
+            " (random masks come from masks.sample, files from masks.from_file)."
         )
     if name == "none":
         return 0, 0, 0, 0
