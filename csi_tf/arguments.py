@@ -62,7 +62,7 @@ def context_masks(context_mask: Any, images: np.ndarray) -> np.ndarray:
     count, size = len(images), images.shape[1]
     if isinstance(context_mask, str):
         context_mask = masks.named(context_mask, size)
-    elif isinstance(context_mask, list | tuple) and all(isinstance(m, str) for m in context_mask):
+    elif isinstance(context_mask, list | tuple) and {*map(type, context_mask)} == {str}:
         context_mask = np.stack([masks.named(name, size) for name in context_mask])
     elif isinstance(context_mask, Image.Image | os.PathLike):
         raise ValueError(

@@ -64,13 +64,13 @@ class Loop:
                 if step % self.config.loop.log_every == 0 or step in (1, self.total):
                     self._log(step, terms)
                 bar.advance(scalars={"bits/dim": _bits(terms)})
-                self.owed = self._due(step)
-                self._settle(step)
-                if step == self.warmup:
+                if step == self.warmup and self.chief:
                     logs.say(
                         f"{self.learner.stage}: the latent warm-up is over; bits/dim begin anew"
                         " with the PixelCNN"
                     )
+                self.owed = self._due(step)
+                self._settle(step)
                 if step == start + STEPS_TO_ESTIMATE:
                     self._estimate(began, step)
 

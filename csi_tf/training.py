@@ -158,7 +158,7 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     if chief:
         often = min(config.loop.checkpoint_every, config.loop.validate_every)
         saves = -(-(total - start) // often)
-        _check_room(learner, directory, min(config.loop.keep_checkpoints + 2, saves))
+        _check_room(learner, directory, config.loop.keep_checkpoints, saves)
         if before is None and config.loop.warm_start is not None and stage == "stage2":
             warm_start.keep_names(config.loop.warm_start, directory)
     records = directory if chief else directory / f"worker-{worker}"
@@ -311,13 +311,13 @@ def _begun_from(stage: str, directory: Path) -> Path | None:
     return None
 
 
-def _check_room(learner: learners.Learner, directory: Path, count: int) -> None:
-    """For as many checkpoints as will be there at once, less those that are: those that are kept,
-    the best one, and a new one, which is whole before an old one goes."""
+def _check_room(learner: learners.Learner, directory: Path, keep: int, saves: int) -> None:
+    """For the checkpoints that are kept, the best one, and a new one, which is whole before an old
+    one goes; less those that are there, and no more than will be written."""
     directory.mkdir(parents=True, exist_ok=True)
     size = sum(array.nbytes for array in learner.state().values())
     there = sum(path.stat().st_size for path in directory.glob("checkpoints/*") if path.is_file())
-    needed = max(count * size - there, size)
+    needed = max(min((keep + 2) * size - there, saves * size), size)
     if (free := shutil.disk_usage(directory).free) < needed:
         raise RunFailed(
             f"{directory} has {free / 1e6:.0f} MB of room, and checkpoints of {size / 1e6:.0f} MB"

@@ -5,6 +5,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, asdict, fields
+from itertools import pairwise
 from typing import Any, get_type_hints
 
 from absl import flags as absl_flags
@@ -125,7 +126,11 @@ def _check_arguments(settings: list[str], others: list[str], values: absl_flags.
     """`settings` are lines of flagfiles, those that were and those that will be written; `others`
     stand on the command line of a mode that writes none."""
     # Names of pictures may be anything; no others are handed to what needs text.
-    texts = [each for each in others if not re.match("--?(input|mask)=", each)]
+    texts = [
+        each
+        for before, each in pairwise(["", *others])
+        if not re.match("--?(input|mask)=", each) and not re.fullmatch("--?(input|mask)", before)
+    ]
     for argument in [*settings, *texts]:
         try:
             argument.encode()

@@ -126,9 +126,15 @@ def test_what_has_changed_cannot_be_repeated(capsys):
     assert repeat(file) == 2
     said = complaint(capsys)
     assert "no file" in said
-    assert "What lies elsewhere now is to be named by its flag" in said
+    assert "name by its flag what lies elsewhere now" in said
     Path("moved.png").write_bytes(face)
-    assert repeat(file, "--input=moved.png", "--output=moved") == 0
+    Path("hole.png").rename("its hole.png")
+    assert repeat(file, "--input=moved.png") == 2
+    said = complaint(capsys)
+    assert f"{Path('hole.png').absolute()}: name by its flag what lies elsewhere now" in said
+    moved = ("--input=moved.png", "--mask=its hole.png")
+    assert repeat(file, *moved, "--output=moved") == 0
+    Path("its hole.png").rename("hole.png")
     export(Path("trained"), "stage1")
     assert repeat(file, "--input=moved.png") == 1
     assert "the model" in complaint(capsys)

@@ -10,6 +10,7 @@ from commanding import (
     SIZE,
     complaint,
     main,
+    mask_file,
     names,
     picture,
     pixels,
@@ -63,12 +64,39 @@ def test_what_changes_while_it_is_filled_fails_alone(monkeypatch, capsys):
     assert main(*call) == 1
     said = capsys.readouterr().err
     for name in ("b", "c"):
-        assert f"{name}.png has been changed while its hole was being filled" in said
+        assert f"{name}.png, or its mask, has been changed while its hole was being filled" in said
     assert "3 of 4 pictures failed" in said
     assert {*names("out")} == {"a-000.png", "a-001.png", "a-grid.png", "a-uncertainty.png",
                                "results.jsonl"}  # fmt: skip
     told = [(Path(line["input"]).stem, "error" in line) for line in results("out")]
     assert sorted(told) == [("a", False), ("a", False), ("b", True), ("c", True), ("d", True)]
+
+
+def test_a_mask_that_changes_meanwhile_fails_its_picture(monkeypatch, capsys):
+    for name in ("a", "b"):
+        picture(f"album/{name}.png", 24, 24)
+        mask_file(f"holes/{name}.png", 24, 24, (2, 9, 3, 9))
+    read, reads = Source.read, []
+
+    def changing(self):
+        reads.append(self.where)
+        if len(reads) == 3:
+            mask_file("holes/b.png", 24, 24, (2, 9, 3, 12))
+        return read(self)
+
+    monkeypatch.setattr(Source, "read", changing)
+    call = ("--input=album", "--mask=holes", "--paste_back", "--num_samples=1", "--output=out")
+    assert main(*call) == 1
+    assert "b.png, or its mask, has been changed" in capsys.readouterr().err
+    assert {name for name in names("out") if name.startswith("b")} == set()
+
+
+def test_of_a_folder_of_results_a_mask_is_not_the_only_picture(capsys):
+    assert main("--input=face.png", "--mask=eyes", "--num_samples=2", "--output=out") == 0
+    mask_file("out/mask.png", 24, 24, (2, 9, 3, 9))
+    call = ("--input=out", "--mask=out/mask.png", "--num_samples=1", "--output=again")
+    assert main(*call) == 0
+    assert "face-001-000.png" in names("again")
 
 
 def test_results_tell_of_no_picture_whose_files_another_s_have_replaced():

@@ -132,6 +132,8 @@ def test_pictures_come_in_every_form(model, tmp_path):
             inpaint(model, images, mask)
     with pytest.raises(ValueError, match=r"files from masks\.from_file"):
         inpaint(model, images, str(path))
+    with pytest.raises(ValueError, match="a float32 array"):
+        inpaint(model, images, [])
 
 
 def test_a_latent_is_set_and_only_it(model):

@@ -111,19 +111,21 @@ def test_room_is_asked_for_all_checkpoints_that_will_be_there(tmp_path, monkeypa
     array = np.zeros(1000, np.uint8)
     learner = SimpleNamespace(state=lambda: {"w": array})
 
-    def fits(free):
+    def fits(free, saves=100):
         monkeypatch.setattr(training.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
         try:
-            training._check_room(learner, tmp_path, 5)
+            training._check_room(learner, tmp_path, 3, saves)
         except RunFailed:
             return False
         return True
 
     # Three, the best of all, and a new one that is not whole yet
     assert (fits(4999), fits(5000)) == (False, True)
+    assert (fits(1999, saves=2), fits(2000, saves=2)) == (False, True)  # of a short run
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "1.safetensors").write_bytes(bytes(3000))
     assert (fits(1999), fits(2000)) == (False, True)
+    assert (fits(1999, saves=2), fits(2000, saves=2)) == (False, True)  # which come beside it
     (tmp_path / "checkpoints" / "2.safetensors").write_bytes(bytes(3000))
     assert (fits(999), fits(1000)) == (False, True)
 

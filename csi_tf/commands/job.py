@@ -108,9 +108,7 @@ class Job:
         if command.paste_back and is_file and (lost := image_files.losses(source.where)):
             self.note(f"{source.where}: written as 8-bit RGB, so {', '.join(lost)}")
         elif (
-            is_file
-            and command.mask not in (None, holes.ALPHA)
-            and image_files.is_clear(source.where)
+            is_file and command.mask not in ("", holes.ALPHA) and image_files.is_clear(source.where)
         ):
             self.note(
                 f"{source.where}: its transparent part is taken for white; --mask=alpha fills it"
@@ -167,13 +165,27 @@ class Job:
         if not self._is_pasted(made) or self._holes is None or mask is None:
             return made.pixels
         if self._pasted is None or self._pasted[0] is not picture:  # completions come in turn
-            pixels = _unchanged(picture)
-            _, hole = self._holes.of(
-                picture.source, picture.shape, picture.region, picture.image, lambda _: None
-            )
-            self._pasted = picture, pixels, hole
+            self._pasted = picture, *self._unchanged(picture)
         _, pixels, hole = self._pasted
         return holes.paste(pixels, picture.region, made.pixels, mask, hole)
+
+    def _unchanged(self, picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
+        """Its pixels and hole, read anew: many are filled at a time and not kept meanwhile."""
+        source, sums = picture.source, {}
+        assert self._holes is not None
+        try:
+            pixels, sums["input"] = source.read(), source.digest()
+            context_mask, hole = self._holes.of(
+                source, picture.shape, picture.region, picture.image, lambda _: None
+            )
+        except (ValueError, OSError) as error:
+            raise Changed(str(error)) from None
+        sums["mask"] = sources.digest(context_mask, hole)
+        if sums.items() - picture.settings["sha256"].items():
+            raise Changed(
+                f"{source.where}, or its mask, has been changed while its hole was being filled"
+            )
+        return pixels, hole
 
     def _is_pasted(self, made: Made) -> bool:
         return self.command.paste_back and not made.is_sheet
@@ -220,15 +232,3 @@ class Job:
 
 class Changed(ValueError):
     """A picture that is not what it was when its hole was filled."""
-
-
-def _unchanged(picture: Picture) -> np.ndarray:
-    """Pictures are filled many at a time and not kept meanwhile: read anew."""
-    source = picture.source
-    try:
-        pixels, digest = source.read(), source.digest()
-    except (ValueError, OSError) as error:
-        raise Changed(str(error)) from None
-    if digest != picture.settings["sha256"]["input"]:
-        raise Changed(f"{source.where} has been changed while its hole was being filled")
-    return pixels

@@ -41,15 +41,16 @@ def run(
         raise ValueError(f"{file} tells what this version does not understand: {error}") from None
     if made.mode != command.mode:
         raise ValueError(f"{file} was made by --mode={made.mode}; give that mode")
-    job = Job(made, directory, note)
     try:
+        job = Job(made, directory, note)
         sources = job.sources()
-        picture = job.prepare(sources[0])
+        if len(sources) == 1:
+            picture = job.prepare(sources[0])
     except (ValueError, OSError) as error:
+        with_ = " ".join(f"--{name}={settings[name]}" for name in _MAY_MOVE if settings.get(name))
         raise ValueError(
-            f"{file} was made with --input={made.input}"
-            + (f" --mask={made.mask}" if made.mask else "")
-            + f": {error} What lies elsewhere now is to be named by its flag"
+            f"{str(error).rstrip('.')}. {file} was made with {with_}: name by its flag what lies"
+            " elsewhere now"
         ) from None
     if len(sources) != 1:
         raise ValueError(

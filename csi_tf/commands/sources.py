@@ -94,11 +94,7 @@ def _of_entry(
         raise ValueError(f"{path} is the input and the masks; give these a folder of their own")
     others = [each.resolve() for each in (output, PARENT, *masks)]
     others = [each for each in others if not folder.is_relative_to(each)]
-    own = [
-        file
-        for file in image_files.list_images(path)
-        if not any(map(file.resolve().is_relative_to, others))
-    ]
+    own = image_files.list_images(path, others)
     if not own:
         raise ValueError(f"{path} holds nothing but masks and results of earlier commands")
     for file in own:

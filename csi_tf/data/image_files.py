@@ -213,11 +213,14 @@ class LeftOut:
     closed: list[OSError] = field(default_factory=list)  # folders that cannot be read
     ours: list[str] = field(default_factory=list)  # runs, and pictures that we have written
     others: list[str] = field(default_factory=list)  # pictures in formats that are not read
+    skipped: int = 0  # files that were to be
 
 
-def images_under(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path]:
+def images_under(
+    folder: Path, left_out: LeftOut | None = None, skip: Sequence[Path] = ()
+) -> Iterator[Path]:
     """The image files under a folder, hidden ones left out, and those that this program has
-    written, unless the folder was named and has no others.
+    written, unless the folder was named and has no others. Nothing in `skip` (resolved) counts.
 
     Hidden entries are editors' and macOS's leftovers, which often end in .jpg without being one.
     Links to folders are followed; a folder that several paths lead to counts once.
@@ -243,6 +246,9 @@ def images_under(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path
         for name in names:
             path = Path(parent, name)
             if name.startswith("."):
+                continue
+            if skip and any(map(path.resolve().is_relative_to, skip)):
+                left.skipped += 1
                 continue
             if not name.lower().endswith(SUFFIXES):
                 if name.lower().endswith(_OTHERS):
@@ -278,11 +284,14 @@ def _has_results(folder: str, names: Sequence[str]) -> bool:
     return False
 
 
-def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """The image files under a folder, sorted by their path within it; hidden ones left out."""
+def list_images(folder: str | os.PathLike[str], skip: Sequence[Path] = ()) -> list[Path]:
+    """The image files under a folder, sorted by their path within it; hidden ones left out, and
+    what lies in `skip`."""
     folder = existing_folder(folder)
     left = LeftOut()
-    found = list(images_under(folder, left))
+    found = list(images_under(folder, left, skip))
+    if left.skipped and not found:
+        return []
     if left.ours:
         _tell_once(f"Left out what this program has written: {listed(sorted(left.ours))}")
     if found and left.others:

@@ -163,7 +163,7 @@ def open_subject(settings: Evaluation) -> Subject:
     arguments.check_z(settings.z, model)
     config = loading.settings(path, info)
     dataset, data_dir = source(settings, config)
-    controls = settings.chosen is None or "control" in settings.chosen
+    controls = settings.chosen is None or {"control", "calibration"} & {*settings.chosen}
     wanted = max(settings.images, settings.control_images if controls else 0)
     most = max(wanted, settings.encoded_images)
     parts = held_out(dataset, data_dir, model.size, most, wanted)

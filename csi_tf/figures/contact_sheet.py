@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from csi_tf import files
 from csi_tf.config import Config
-from csi_tf.data.base import Source
 from csi_tf.data.image_files import listed
 from csi_tf.figures import layout
 from csi_tf.figures.layout import Row
@@ -69,10 +68,13 @@ def write(config: Config, directory: Path) -> None:
     count = wanted if settings.limit is None else min(wanted, settings.limit)
     splits = data.splits(settings.dataset, settings.data_dir)
     split = next((name for name in ("train", "all") if name in splits), splits[0])
-    # All of them, so that what would stop a training or an evaluation is told now.
-    found = {
-        name: sources.source_of(settings.dataset, name, size, settings.data_dir) for name in splits
-    }
+    # Of each, so that what would stop a training or an evaluation is told now.
+    own = [name for name in splits if name != "all"] or splits
+    counts, known = [], {}
+    for name in own:
+        source = sources.source_of(settings.dataset, name, size, settings.data_dir)
+        counts.append(f"{source.count:,} for {name}")
+        known = {"factors": source.factor_names, "attributes": source.attribute_names}
     images = data.arrays(
         settings.dataset, split, size, data_dir=settings.data_dir, limit=count
     ).images
@@ -91,14 +93,5 @@ def write(config: Config, directory: Path) -> None:
     path = directory / "contact_sheet.png"
     files.write(path, layout.png(draw(images, context_mask, factors, caption)))
     print(f"Contact sheet of {len(images)} image{'s' * (len(images) > 1)}: {path}")
-    print(_said(found))
-
-
-def _said(splits: dict[str, Source]) -> str:
-    """How many pictures there are, and what is known of them."""
-    own = {name: each for name, each in splits.items() if name != "all"} or splits
-    counts = ", ".join(f"{each.count:,} for {name}" for name, each in own.items())
-    first = next(iter(own.values()))
-    known = {"factors": first.factor_names, "attributes": first.attribute_names}
-    said = [f"{kind}: {listed(names)}" for kind, names in known.items() if names]
-    return "; ".join([f"Pictures: {counts}", *said])
+    also = [f"{kind}: {listed(names)}" for kind, names in known.items() if names]
+    print("; ".join([f"Pictures: {', '.join(counts)}", *also]))
