@@ -1,5 +1,6 @@
 """The studio in a real browser: painted on, saved, misused; where Chromium is installed."""
 
+import json
 import re
 import shlex
 
@@ -245,6 +246,24 @@ def test_a_saved_session_comes_back_with_the_same_pixels(
     assert run.main([*words, "--output=again"]) == 0, capsys.readouterr().err
     same = [file for file in (tmp_path / "again").glob("*.png") if (read(file) == pixels).all()]
     assert same, "the command that is shown draws what the page drew"
+
+
+def test_what_cannot_be_loaded_is_told_once_and_as_text(browser, address, tmp_path):
+    """It is no HTML of the page, and "Error" does not stand on all that would have changed."""
+    with tab(browser, address) as page:
+        from gradio_client import Client
+
+        programs = Client(address, verbose=False)
+        (name,) = programs.predict(api_name="/models")
+        asked = programs.predict(name, 3, api_name="/face")
+        asked["model"] = "<img src='http://127.0.0.1:9/x.png'>"
+        (tmp_path / "bad.json").write_text(json.dumps(asked))
+        load = page.locator("#load").locator("xpath=..").locator("input[type=file]")
+        load.set_input_files(tmp_path / "bad.json")
+        page.get_by_text(f"{asked['model']} is none of this studio's models").first.wait_for()
+        # The message's heading, and the line that says what is drawn
+        assert page.get_by_text("Error", exact=True).count() <= 2
+        assert page.locator("#slider-0 input[type=number]").is_visible()
 
 
 def read(file):

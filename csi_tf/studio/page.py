@@ -256,17 +256,19 @@ class Page:
             then_fill(at_once(chosen, do.first, self.model, on_desk, newest))
         then_fill(at_once(self.next.click, do.another, None, picture, newest))
         then_fill(at_once(self.draw.click, do.new, None, None, newest))
-        then_fill(self.load.upload(telling(do.loaded), self.load, on_desk, **newest))
+        # Elsewhere Gradio would write "Error" on all that was to change.
+        shown = newest | {"show_progress_on": self.status}
+        then_fill(self.load.upload(telling(do.loaded), self.load, on_desk, **shown))
         square = [self.photo, self.part, self.across, self.down]
         self.photo.change(telling(actions.framed), square, self.frame, **newest)
         for slider in (self.part, self.across, self.down):
             slider.release(telling(actions.framed), square, self.frame, **newest)
-        then_fill(self.use.click(telling(do.used), square, picture, **newest))
+        then_fill(self.use.click(telling(do.used), square, picture, **shown))
 
         at_once(self.editor.input, do.painted, self.editor, self.status)
         at_once(self.clear.click, do.clear, None, self.editor)
         at_once(self.invert.click, do.invert, None, self.editor)
-        then_fill(self.mask.upload(telling(do.masked), self.mask, self.editor, **newest))
+        then_fill(self.mask.upload(telling(do.masked), self.mask, self.editor, **shown))
         for button, name in zip(self.boxes, BOXES, strict=True):
             then_fill(at_once(button.click, partial(do.box, name), None, self.editor))
         for number, (slider, reset) in enumerate(zip(self.sliders, self.resets, strict=True)):
