@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from csi_tf import checks, noise
+from csi_tf.arguments import check_model
 from csi_tf.model import CSIModel, posterior_sample
 
 
@@ -21,6 +22,7 @@ def whole_images(
 
     More samples tighten it. Encoder and PixelCNN are told what they were in training.
     """
+    check_model(model)
     if model.reverse is not None:
         raise ValueError(
             "this model has a reverse net, which sees the pixels it would be scored on: use a stage"
@@ -37,6 +39,7 @@ def holes(
 
     `context_mask` has a mask for each picture.
     """
+    check_model(model)
     counts = 1.0 - np.asarray(context_mask)[..., 0]
     return _log_mean(model, images_pm1, context_mask, counts, samples, seed, weighted=False)
 

@@ -51,7 +51,7 @@ class Loop:
         """From a step on; `info` is that of the checkpoint there, empty without one."""
         self.owed, self.skipped = info.get("owed", []), info.get("skipped", 0)
         self._settle(start)
-        began = time.monotonic()
+        began, first = time.monotonic(), start
         with logs.progress(
             self.total,
             start,
@@ -71,8 +71,10 @@ class Loop:
                     )
                 self.owed = self._due(step)
                 self._settle(step)
-                if step == start + STEPS_TO_ESTIMATE:
-                    self._estimate(began, step)
+                if step == self.warmup:
+                    began, first = time.monotonic(), step
+                if step == first + STEPS_TO_ESTIMATE:
+                    self._estimate((time.monotonic() - began) / STEPS_TO_ESTIMATE, step)
 
     def info(self, step: int) -> dict[str, Any]:
         """What a checkpoint holds beside the arrays."""
@@ -188,13 +190,15 @@ class Loop:
             metric,
         )
 
-    def _estimate(self, began: float, step: int) -> None:
-        # The first step compiles, which overestimates; of a latent warm-up, whose steps are quicker
-        # than those that follow, it says too little.
-        left = (self.total - step) * (time.monotonic() - began) / STEPS_TO_ESTIMATE
-        if left > LONG:
+    def _estimate(self, rate: float, step: int) -> None:
+        """`rate` is in seconds a step: too many, as the first one compiles. Those of a latent
+        warm-up are too few, so after it this is done again."""
+        ahead, and_more = self.total - step, ""
+        if self.learner.stage == "stage1" and self.config.run.mode == "train":
+            ahead, and_more = ahead + self.total, ", stage two's with them,"
+        if (left := ahead * rate) > LONG:
             logs.say(
-                f"{self.learner.stage}: {self.total - step:,} steps to go take about"
+                f"{self.learner.stage}: {ahead:,} steps to go{and_more} take about"
                 f" {logs.duration(left)} at this rate. For something smaller: --preset=cpu, or"
                 " fewer --train_steps."
             )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import keras
@@ -10,12 +11,13 @@ import numpy as np
 from keras import ops
 
 from csi_tf import noise
+from csi_tf.checks import whole_number
 from csi_tf.config import ModelConfig
 from csi_tf.decoder import Decoder
 from csi_tf.encoder import Encoder
 from csi_tf.latents import Latent
 from csi_tf.warmup import WarmupHead
-from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, checks, mixture
+from pixel_cnn_pp import ForwardPixelCNN, ReversePixelCNN, checks, mixture, receptive_field
 
 # What the settings call the two forms of conditioning, in the words of the layer library.
 _FORMS = {"paper": "linear", "published": "published"}
@@ -106,7 +108,7 @@ class CSIModel(keras.layers.Layer):
         """Y^z: spatial maps of the latents."""
         if self.decoder is None:
             raise ValueError("this model has no latents to decode: it was made with latents=False.")
-        return self.decoder(z, training=training)
+        return self.decoder(self._latents(z), training=training)
 
     def predict(
         self, images_pm1: Any, context_mask: Any, y_z: Any = None, training: bool = False
@@ -137,6 +139,7 @@ class CSIModel(keras.layers.Layer):
         The noise in the hole depends on the seed, the observed pixels and the mask of each picture.
         """
         self._check(images_pm1, context_mask)
+        whole_number(seed, "seed", 0)
         keys = noise.keys(seed, images_pm1, context_mask)
         fill = ops.convert_to_tensor(noise.hole(0, keys, self.size))
         return self.posterior(ops.cast(images_pm1, "float32"), context_mask, fill)
@@ -154,7 +157,13 @@ class CSIModel(keras.layers.Layer):
         """
         self._check(images_pm1, context_mask)
         images = ops.cast(images_pm1, "float32")
-        y_z = None if self.decoder is None else self.decode(self._latents(z, images.shape[0]))
+        y_z = None
+        if self.decoder is not None:
+            latents = self._latents(z, images.shape[0])
+            values = checks.concrete(latents)
+            if values is not None and not np.isfinite(values).all():
+                raise ValueError("z holds NaN or infinity, expected finite numbers.")
+            y_z = self.decode(latents)
         return mixture.log_prob(self.predict(images, context_mask, y_z), images)
 
     def count_trainable(self) -> int:
@@ -172,13 +181,15 @@ class CSIModel(keras.layers.Layer):
             raise ValueError("this model has no latents to infer: it was made with latents=False.")
         return self.encoder
 
-    def _latents(self, z: Any, batch: int) -> Any:
-        expected = f"({batch}, {self.config.latent_dim})"
+    def _latents(self, z: Any, batch: int | None = None) -> Any:
+        expected = f"({batch or 'batch'}, {self.config.latent_dim})"
         if z is None:
             raise ValueError(f"z is missing: pass latents of shape {expected}, such as a draw from "
                              "model.encode's normal.")  # fmt: skip
-        if tuple(z.shape) != (batch, self.config.latent_dim):
-            raise ValueError(f"z has shape {tuple(z.shape)}, expected {expected}.")
+        checks.floats(z, "z", expected, "convert it with np.asarray(z, 'float32')")
+        shape = tuple(z.shape)
+        if len(shape) != 2 or shape[1] != self.config.latent_dim or batch not in (None, shape[0]):
+            raise ValueError(f"z has shape {shape}, expected {expected}.")
         return ops.cast(z, "float32")
 
     def _check(self, images_pm1: Any, context_mask: Any) -> None:
@@ -194,6 +205,16 @@ class CSIModel(keras.layers.Layer):
                     f"{self.size}x{self.size}; {how}."
                 )
         checks.same_place(images_pm1, context_mask, "images_pm1", "context_mask")
+
+
+def true_field(config: ModelConfig) -> receptive_field.Field:
+    """What the forward PixelCNN sees; the reverse one, which has the same stack, sees it turned."""
+    return _true_field(*config.blocks_and_field())
+
+
+@lru_cache
+def _true_field(blocks: int, field: tuple[int, int] | None) -> receptive_field.Field:
+    return receptive_field.measure(ForwardPixelCNN(blocks, 4, 1, field=field))
 
 
 def make(config: ModelConfig, size: int, seed: int, dtype: str = "float32") -> CSIModel:

@@ -26,7 +26,7 @@ FORMAT = 1
 CHUNK = "csi-tf-session"
 MOST = 8_000_000  # bytes of JSON: a picture of 256x256 takes a fortieth
 MOST_SIDE, MOST_SAMPLES = 256, 16
-UNLIMITED = 3.0  # truncations from here on are None: colours go as far as they like
+UNLIMITED = 5.0  # truncations from here on are None: colours go as far as they like
 
 
 @dataclass(frozen=True, eq=False)

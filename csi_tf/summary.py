@@ -68,13 +68,10 @@ def decoder(model: ModelConfig, size: int) -> list[LayerRow]:
 
 def pixel_cnns(model: ModelConfig, size: int) -> list[NetworkRow]:
     """Forward and reverse as the model builds them: conditioned on what its settings say."""
-    from csi_tf.model import CSIModel
-    from pixel_cnn_pp import ForwardPixelCNN, receptive_field
+    from csi_tf.model import CSIModel, true_field
 
-    made = CSIModel(model, size)
-    blocks, field = model.blocks_and_field()
-    # Both networks have the same stack, so the forward one's field is the reverse one's, turned.
-    seen = receptive_field.measure(ForwardPixelCNN(blocks, 4, 1, field=field))
+    made, seen = CSIModel(model, size), true_field(model)
+    blocks, _ = model.blocks_and_field()
     rows = [NetworkRow("forward PixelCNN", _parameters(made.forward), blocks, str(seen))]
     if made.reverse is not None:
         mirrored = f"{seen.rows_above} rows below, {seen.columns} columns, {seen.left} to the right"

@@ -34,6 +34,7 @@ from csi_tf.data.pipeline import Batches
 from csi_tf.errors import RunFailed
 from csi_tf.loading import MODEL_FILE
 from csi_tf.loop import Loop, signals
+from csi_tf.model import true_field
 
 # This much more bits/dim than at its best on held-out pictures: noise of validation is less.
 OVERFITTED = 0.01
@@ -156,6 +157,9 @@ def train(config: Config, stage: str, directory: Path, stage1: Path | None = Non
     batches = batches_of(config, images, stage, carried, count, worker)
     chief = worker == 0
     if chief:
+        if before is None:
+            asked = f"receptive field {config.model.receptive_field} ({config.model.field_mode})"
+            logs.say(f"{stage}: {asked}, which sees {true_field(config.model)}")
         often = min(config.loop.checkpoint_every, config.loop.validate_every)
         saves = -(-(total - start) // often)
         _check_room(learner, directory, config.loop.keep_checkpoints, saves)

@@ -164,14 +164,21 @@ def combine(params, noise) -> Draw:
 
 
 def mean(params):
-    """The components' means, each clipped as a draw is, averaged by their weights: (..., 3)."""
+    """The expected colours (..., 3): red exactly, green and blue as if each component's colours
+    before them were the expected ones. A mean moves linearly with these, so that makes a difference
+    only where the ends of the scale cut a component off."""
     params = _parameters(params)
-    by = params.coefficients
-    red = _clip(params.means[..., 0, :])
-    green = _clip(params.means[..., 1, :] + by[..., 0, :] * red)
-    blue = _clip(params.means[..., 2, :] + by[..., 1, :] * red + by[..., 2, :] * green)
+    levels = ops.convert_to_tensor(_grid())[:, None]
+    before = ops.zeros((*ops.shape(params.logits)[:-1], 3, params.logits.shape[-1]), "float32")
+    for channel in range(3):
+        means = _moved_means(params, before[..., 0, :], before[..., 1, :])[..., channel, None, :]
+        each = _log_level(levels, means, params.log_scales[..., channel, None, :])
+        expected = ops.sum(levels * ops.exp(each), axis=-2, keepdims=True)
+        before = ops.concatenate(
+            [before[..., :channel, :], expected, before[..., channel + 1 :, :]], axis=-2
+        )
     weights = ops.softmax(params.logits, axis=-1)[..., None, :]
-    return ops.sum(weights * ops.stack([red, green, blue], axis=-2), axis=-1)
+    return ops.sum(weights * before, axis=-1)
 
 
 def mode(params):
@@ -233,7 +240,10 @@ def _check_uniforms(uniforms, params: MixtureParams, k: int) -> None:
 
 def _leaning_means(params: MixtureParams, images):
     """Means of green and blue moved by the true colours before them."""
-    red, green = images[..., 0, None], images[..., 1, None]
+    return _moved_means(params, images[..., 0, None], images[..., 1, None])
+
+
+def _moved_means(params: MixtureParams, red, green):
     means, by = params.means, params.coefficients
     return ops.stack(
         [

@@ -6,7 +6,8 @@ the left. `measure` finds that by Jacobian; `Plan.exact` builds networks whose n
 """
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,7 +113,7 @@ class Plan(NamedTuple):
         more_rows = np.diff(
             [(rows - first_rows) * s // (2 * blocks) for s in range(2 * blocks + 1)]
         )
-        down = []
+        down: list[Any] = []
         for k in range(blocks):
             growth = widths[k + 1] - widths[k]
             halves = (growth - growth // 2, growth // 2)
@@ -130,7 +131,7 @@ class Plan(NamedTuple):
         )
 
 
-def measure(network) -> Field:
+def measure(network: Any) -> Field:
     """The true field of a network, from one row of its Jacobian.
 
     For a reverse net it is that of the same net turned round: "above" is below, "left" is right.
@@ -145,7 +146,7 @@ def measure(network) -> Field:
     )
 
 
-def jacobian_pattern(network) -> np.ndarray:
+def jacobian_pattern(network: Any) -> np.ndarray:
     """(H, W) bool: which input pixels the output at the middle of the bottom row depends on.
 
     The picture grows until the field no longer touches its edges, so that none of it is cut off.
@@ -167,7 +168,7 @@ def jacobian_pattern(network) -> np.ndarray:
         side *= 2
 
 
-def _pattern(network, side: int) -> np.ndarray:
+def _pattern(network: Any, side: int) -> np.ndarray:
     generator = np.random.default_rng(0)
     image = generator.uniform(-1, 1, (1, side, 2 * side, 3)).astype("float32")
     from pixel_cnn_pp import shifts
@@ -176,7 +177,7 @@ def _pattern(network, side: int) -> np.ndarray:
     maps = tuple(np.zeros((1, side, 2 * side, c), "float32") for c in channels)
     mask = np.ones((1, side, 2 * side, 1), "float32")
 
-    def output(x):
+    def output(x: Any) -> Any:
         if hasattr(network, "features"):  # a reverse net, turned round
             y = shifts.turn(network(shifts.turn(x), mask))
         else:
@@ -188,7 +189,7 @@ def _pattern(network, side: int) -> np.ndarray:
     return np.any(input_gradient(lambda x: output(x) @ weights[:, None], image)[0] != 0, axis=-1)
 
 
-def input_gradient(function, x: np.ndarray) -> np.ndarray:
+def input_gradient(function: Callable[[Any], Any], x: np.ndarray) -> np.ndarray:
     """Gradient of sum(function(x)) on whichever backend is in use."""
     import keras
 
@@ -198,8 +199,8 @@ def input_gradient(function, x: np.ndarray) -> np.ndarray:
         return np.asarray(jax.grad(lambda v: function(v).sum())(jax.numpy.asarray(x)))
     import tensorflow as tf
 
-    x = tf.constant(x)
+    tensor = tf.constant(x)
     with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = tf.reduce_sum(tf.cast(function(x), tf.float32))
-    return tape.gradient(y, x).numpy()
+        tape.watch(tensor)
+        y = tf.reduce_sum(tf.cast(function(tensor), tf.float32))
+    return np.asarray(tape.gradient(y, tensor))

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from pixel_cnn_pp import cached, checks, mixture
-from pixel_cnn_pp.forward import as_maps
+from pixel_cnn_pp.forward import ForwardPixelCNN, as_maps
 
 METHODS = ("cached", "naive")
 
@@ -37,6 +37,8 @@ def sample(
     `progress(done, total)` is called after each row that had a hole; what it raises ends the draw.
     """
     checks.choice("method", method, METHODS)
+    if not isinstance(network, ForwardPixelCNN):
+        raise ValueError(f"network is a {type(network).__name__}, expected a ForwardPixelCNN.")
     checks.images(images_pm1)
     checks.mask(context_mask)
     checks.same_place(images_pm1, context_mask, "images_pm1", "context_mask")

@@ -9,6 +9,7 @@ import shlex
 import signal
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +111,31 @@ def main(*arguments) -> int:
 
 def arguments(config, *more):
     return [*tiny.flags(config), *more]
+
+
+@pytest.mark.parametrize(
+    ("mode", "warmup", "expected"),
+    [
+        ("stage1", 0, ["stage1: 20 steps to go take about 20 min"]),
+        ("stage1", 12, ["stage1: 20 steps to go take", "stage1: 8 steps to go take about 8 min"]),
+        ("train", 12, ["stage1: 50 steps to go, stage two's with them, take about 50 min",
+                       "stage1: 38 steps to go, stage two's", "stage2: 20 steps to go take"]),
+    ],
+)  # fmt: skip
+def test_a_long_run_says_so_early_and_once_its_warm_up_is_over(
+    tmp_path, monkeypatch, mode, warmup, expected
+):
+    """Each step of the stand-in seems to take a minute."""
+    clock = SimpleNamespace(monotonic=lambda: 60.0 * len(StandIn.warmed))
+    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(loop, "LONG", 7 * 60.0)
+    lines = []
+    monkeypatch.setattr(logs, "say", lines.append)
+    training.run(config(mode, 30, latent_warmup_steps=warmup), tmp_path)
+    said = [line for line in lines if "at this rate" in line]
+    for line, begins in zip(said, expected, strict=True):
+        assert line.startswith(begins)
+        assert "--preset=cpu" in line
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

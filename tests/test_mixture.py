@@ -313,6 +313,34 @@ def test_mean_and_mode_of_a_sharp_component():
     )
 
 
+def test_mean_is_the_expectation_over_all_levels():
+    """Broad components whose colours before are all but certain, so that nothing is left open."""
+    raw = random_raw((1, 3, 3), mixtures=3, seed=15)
+    for channel in range(3):
+        sharp = raw.copy()
+        for colour in range(channel):  # a level of .002 scales; what is to be expected stays broad
+            start = 3 + 9 * colour + 3
+            sharp[..., start : start + 3] = -6.9
+        logits, means, log_scales, coefficients = oracles.unpack(sharp)
+        weights = np.exp(logits - np.logaddexp.reduce(logits, axis=-1)[..., None])
+        before = [np.clip(means[0], -1, 1)]
+        before.append(np.clip(means[1] + coefficients[0] * before[0], -1, 1))
+        leaning = [
+            means[0],
+            means[1] + coefficients[0] * before[0],
+            means[2] + coefficients[1] * before[0] + coefficients[2] * before[1],
+        ][channel]
+        edges = (np.arange(255) - 127) / 127.5
+        below = scipy.stats.logistic.cdf(
+            edges, leaning[..., None], np.exp(log_scales[channel])[..., None]
+        )
+        # E = top - the sum over edges of the mass below, a level apart
+        expected = ((1 - below.sum(-1) / 127.5) * weights).sum(-1)
+        # Colours before are known to half a level and a scale of .001.
+        atol = 1e-5 if channel == 0 else 1 / 255
+        np.testing.assert_allclose(mixture.mean(sharp)[..., channel], expected, atol=atol)
+
+
 def test_mode_beats_every_other_level_of_each_conditional():
     raw = random_raw((1, 4, 4), seed=14)
     best = np.asarray(mixture.mode(raw))

@@ -6,12 +6,13 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from csi_tf import likelihood, noise, stages
 from csi_tf import model as models
-from csi_tf import noise, stages
 from csi_tf.config import ModelConfig
 from csi_tf.decoder import Decoder
 from csi_tf.encoder import Encoder
 from csi_tf.objectives import make as make_objective
+from pixel_cnn_pp import sampling
 
 
 def trainable(layer) -> int:
@@ -324,6 +325,16 @@ def test_mixed_precision_keeps_latents_and_likelihood_in_float32():
     [
         (lambda m: m.log_prob(pictures(), box()), "z is missing"),
         (lambda m: m.log_prob(pictures(), box(), np.zeros((2, 3), "float32")), "expected \\(2, 4"),
+        (lambda m: m.log_prob(pictures(), box(), [[0.0] * 4] * 2), "z is a list, expected"),
+        (lambda m: m.log_prob(pictures(), box(), np.full((2, 4), np.nan)), "NaN or infinity"),
+        (lambda m: m.decode(np.zeros((2, 3), "float32")), r"expected \(batch, 4\)"),
+        (lambda m: m.decode(np.zeros((2, 4), int)), "z has dtype int64"),
+        (lambda m: m.decode(None), "z is missing"),
+        (lambda m: m.encode(pictures(), box(), None), "seed is None"),
+        (lambda m: m.encode(pictures(), box(), 0.5), "seed is 0.5"),
+        (lambda m: likelihood.holes("model", pictures(), box(), 1, 0), "model is of type str"),
+        (lambda m: likelihood.whole_images(None, pictures(), box(), 1, 0), "of type NoneType"),
+        (lambda m: sampling.sample(m, pictures(), box()), "expected a ForwardPixelCNN"),
         (lambda m: m.log_prob(pictures(size=32), box(), np.zeros((2, 4))), "16x16"),
         (lambda m: m.encode(np.zeros((2, 16, 16, 3), "uint8"), box(), 0), "127.5 - 1"),
         (lambda m: m.encode(pictures(), box() * 255, 0), "0 \\(hole\\)"),

@@ -83,6 +83,23 @@ def drawn_masks(shape, rectangles):
     return mask
 
 
+def test_at_most_one_value_in_ten_thousand_is_rounded_otherwise(case):
+    """Of 27,000 and more: what lies between two levels may be rounded to either."""
+    network, images, maps = case
+    images, *maps = (np.tile(each, (128, 1, 1, 1)) for each in (images, *maps))
+    hidden = np.zeros_like(images[..., :1])
+    noise = noise_of(network, np.arange(len(images)), images, hidden)
+    fast, slow = (
+        np.rint((np.clip(draw.exact, -1, 1) + 1) * 127.5)
+        for draw in (
+            sampling.draws(network, images, hidden, tuple(maps), noise, images, method)
+            for method in ("cached", "naive")
+        )
+    )
+    assert fast.size > 27_000
+    assert (fast != slow).mean() < 1e-4
+
+
 @given(st.data())
 @settings(max_examples=8, deadline=None)
 def test_cached_draws_are_naive_draws(case, data):
@@ -127,6 +144,17 @@ def test_nothing_is_compiled_again_for_another_mask_image_seed_map_or_truncation
         sampling.sample(network, images * (1 - 0.1 * i), hole, maps, i, truncation)
         sampling.sample(network, images, hole, maps, i, progress=lambda done, total: None)
     assert cached.compiled(network).experimental_get_tracing_count() == 1
+
+
+def test_wide_pictures_are_compiled_for_three_widths_at_most():
+    """A quarter, a half and all of it, whichever the holes need."""
+    network, size = ForwardPixelCNN(1, 4, 2), 128
+    images = np.zeros((1, size, size, 3), "float32")
+    for left, width in ((0, 3), (60, 3), (125, 3), (20, 40), (64, 50), (0, 128), (9, 100)):
+        mask = np.ones((1, size, size, 1), "float32")
+        mask[:, 5, left : left + width] = 0
+        sampling.sample(network, images, mask)
+    assert cached.compiled(network).experimental_get_tracing_count() == 3
 
 
 def test_no_slice_begins_where_the_mask_says(monkeypatch):

@@ -18,7 +18,8 @@ from csi_tf.errors import RunFailed
 
 REPOSITORY = Path(__file__).parent.parent
 STEPS = 4
-GATHERED = ("aae", "info_vae_mmd")  # with factor_vae: what has terms of the whole batch
+# With factor_vae: what has terms of the whole batch
+GATHERED = ("aae", "info_vae_mmd", "beta_tcvae")
 ONE_STAGE = tiny.config(
     "one_stage",
     model={"dropout": 0.0},

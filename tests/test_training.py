@@ -169,7 +169,8 @@ def test_training_learns(tmp_path):
 
 
 def test_a_killed_run_resumes_bit_for_bit(tmp_path):
-    """SIGKILL at a random step, a broken newest checkpoint and SIGTERM on the way."""
+    """SIGKILL at two random steps, the first of them in the latent warm-up; a broken newest
+    checkpoint; and SIGTERM on the way."""
     config = tiny.config(
         model={"dropout": 0.5},
         objective={"objective": "factor_vae"},
@@ -181,13 +182,15 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
 
     broken = tmp_path / "broken"
     seed = os.getpid()
-    # Two checkpoints are whole by then, whether the last step's is or not; one is to be broken.
-    kill = np.random.default_rng(seed).integers(7, 30)
-    print(f"seed {seed}: killed at step {kill}")  # which pytest shows with any failure
-    run = start(config, broken)
-    wait_for_step(run, broken, kill)
-    run.send_signal(signal.SIGKILL)
-    finish(run, code=-signal.SIGKILL)
+    generator = np.random.default_rng(seed)
+    # By the second, two checkpoints are whole, whether the last step's is or not; one is broken.
+    kills = generator.integers(1, 6), generator.integers(9, 30)
+    print(f"seed {seed}: killed at steps {kills}")  # which pytest shows with any failure
+    for kill in kills:
+        run = start(config, broken)
+        wait_for_step(run, broken, kill)
+        run.send_signal(signal.SIGKILL)
+        finish(run, code=-signal.SIGKILL)
     newest = checkpoints.latest(broken / "checkpoints")
     newest.write_bytes(newest.read_bytes()[:-100])
     run = start(config, broken)
@@ -267,12 +270,19 @@ def test_bad_batches_can_be_skipped_and_are_counted(tmp_path, monkeypatch):
     ("changes", "says"),
     [
         ({"data": {"limit": 5}}, "5 training images do not fill a batch of 8"),
+        (
+            {"data": {"dataset": "npz:one.npz"}},
+            "too few images: its split validation has 1, and 2 or more",
+        ),
     ],
 )
-def test_hopeless_settings_are_refused_before_training(tmp_path, changes, says):
+def test_hopeless_settings_are_refused_before_training(tmp_path, monkeypatch, changes, says):
+    monkeypatch.chdir(tmp_path)
+    images, split = np.zeros((20, 16, 16, 3), np.uint8), ["train"] * 19 + ["val"]
+    np.savez("one.npz", images=images, split=split)
     with pytest.raises(ValueError, match=says):
-        training.run(tiny.config(**changes), tmp_path)
-    assert not list(tmp_path.iterdir())
+        training.run(tiny.config(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -142,5 +142,36 @@ def _page(report: Report) -> str:
         f" {about['settings']['seed']}, {about['machine']}.",
         *(f"{part}: commit {commit or 'unknown'}." for part, commit in others.items()),
         report.table(),
+        *_latents(about.get("latents", [])),
+        *(
+            f"Not read under `{hole}`, so not judged there: {', '.join(names)}.\n"
+            for hole, names in about.get("unread", {}).items()
+            if names
+        ),
     ]
     return "\n".join(lines)
+
+
+def _latents(found: list[dict[str, Any]]) -> list[str]:
+    """Of each latent that `control` measured, a row; the dead ones are counted."""
+    alive = [each for each in found if not each["dead"]]
+    if not alive:
+        return []
+    numbers = ("correlation", "next", "margin", "effect", "outside")
+    heads = ["latent", "kind", "hole", "factor", *numbers, "interval", "one-sided", "steers"]
+    rows = [heads, ["---"] * len(heads)]
+    for each in alive:
+        ends = " to ".join(reports.said(end) for end in each["interval"])
+        rows.append(
+            [each["name"], each["kind"], each["mask"], each["factor"]]
+            + [reports.said(each[number]) for number in numbers]
+            + [ends, *("yes" if each[flag] else "" for flag in ("one_sided", "steers"))]
+        )
+    return [
+        "## latents, one by one",
+        "",
+        f"{len(found) - len(alive)} of {len(found)} move nothing that can be read.",
+        "",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]

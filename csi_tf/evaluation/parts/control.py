@@ -38,7 +38,7 @@ def measure(subject: Subject, report: Report) -> None:
         return
     pictures = min(settings.control_images, len(subject.validation.images))
     control.check_enough(pictures, settings.control_values)
-    readers = _readers(subject)
+    readers = _readers(subject, report)
     axes = control.axes(subject.model.config.latent_dim)
     legible = dict.fromkeys(name for reader in readers.values() for name in reader.names)
     mean, z = steering.codes(subject)
@@ -67,10 +67,15 @@ def _boxes(subject: Subject) -> list[str]:
     return [name for name in names if name in masks.NAMES and name != "none"]
 
 
-def _readers(subject: Subject) -> dict[str, Reader]:
-    """Of the boxes where something can be read, those of Figure 7 among them."""
+def _readers(subject: Subject, report: Report) -> dict[str, Reader]:
+    """Of the boxes where something can be read, those of Figure 7 among them.
+
+    What cannot be read under a hole is written down: nothing can be said to steer it there.
+    """
     holes = list(dict.fromkeys([*_boxes(subject), *LARGE]))
+    names = steering.labels(subject.train)[1]
     readers, problems = {}, []
+    report.about["unread"] = unread = dict[str, list[str]]()
     with logs.progress(len(holes), description="Readers", unit="holes") as bar:
         for hole in holes:
             try:
@@ -78,6 +83,13 @@ def _readers(subject: Subject) -> dict[str, Reader]:
             except Illegible as problem:
                 problems.append(f"under {hole}, {problem}")
                 logs.say(f"too little can be read under {hole}, which control leaves out")
+            else:
+                unread[hole] = [name for name in names if name not in readers[hole].names]
+                if unread[hole]:
+                    logs.say(
+                        f"under {hole}, nothing is said of what cannot be read there:"
+                        f" {', '.join(unread[hole])}"
+                    )
             bar.advance()
     if not readers:
         raise ValueError(
