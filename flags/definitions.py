@@ -104,11 +104,12 @@ OBJECTIVE = {
     " info_vae_mmd is its choice.",
     "beta": "Weight of the penalty that the objective raises. None is the objective's own default."
     " For beta_vae, beta_tcvae, factor_vae and info_beta_tcvae.",
-    "mmd_weight": "Weight of the MMD in info_vae_mmd.",
+    "mmd_weight": "Weight of the MMD in info_vae_mmd; other objectives have none, and ignore it.",
     "mmd_prior_draws": "Draws from the prior in each MMD estimate. The paper follows a tutorial"
     " that takes 200; the authors' code takes 256.",
     "estimator": "Estimator of mutual information and total correlation. The corrected one keeps a"
-    " normalising term of the densities that the published code leaves out.",
+    " normalising term of the densities that the published code leaves out. Objectives without"
+    " these terms ignore it.",
 }
 
 OPTIMISER = {

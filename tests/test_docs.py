@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 import flags
+from csi_tf.evaluation import evaluate
+from csi_tf.evaluation.report import Report
 from csi_tf.figures import paper
 from csi_tf.modes import MODES, WITH_OWN_FLAGS
 from csi_tf.reproduce import ledger
 from flags.definitions import define
 
 REPOSITORY = Path(__file__).parent.parent
+SHIPPED = REPOSITORY / "csi_tf" / "shipped"
 DOCUMENTS = sorted(
     str(path.relative_to(REPOSITORY))
     for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"))
@@ -119,8 +122,16 @@ def test_the_ledger_is_what_the_evaluations_say(name, monkeypatch):
     assert json.loads(json.dumps(ledger.judged_by_evaluations(asked))) == kept
 
 
+def test_kept_pages_say_what_the_kept_numbers_say():
+    kept = [*REPOSITORY.glob("docs/**/evaluation.json"), *SHIPPED.glob("**/evaluation.json")]
+    assert len(kept) > 10
+    for numbers in kept:
+        page = numbers.with_name("evaluation.md")
+        assert page.read_text() == evaluate.page(Report.read(page.parent)), page
+
+
 def test_kept_numbers_name_no_place_of_a_machine():
-    kept = [*REPOSITORY.glob("docs/**/*.json"), *REPOSITORY.glob("csi_tf/shipped/**/*.json")]
+    kept = [*REPOSITORY.glob("docs/**/*.json"), *SHIPPED.glob("**/*.json")]
     assert len(kept) > 10
     for path in kept:
         assert not re.findall(r'[":=]/\w+/', path.read_text()), path

@@ -17,7 +17,7 @@ from csi_tf.data import procedural_faces as faces
 from csi_tf.data.base import ImageArrays
 from csi_tf.errors import RunFailed
 from csi_tf.evaluation import control as measuring
-from csi_tf.evaluation import steering
+from csi_tf.evaluation import evaluate, steering
 from csi_tf.evaluation.parts import control
 from csi_tf.evaluation.report import Report
 from csi_tf.evaluation.settings import Evaluation
@@ -176,6 +176,21 @@ def test_a_model_that_can_be_steered_is_counted(found):
     assert table[3] == {"name": "dead 3", "kind": "axis", "dimension": 3, "dead": True}
     # Set from -3 to 3, of which -2 to 2 is the factors' all.
     assert [table[i]["interval"] for i in range(3)] == [[-2, 2]] * 3
+
+
+def test_every_latent_that_moves_anything_is_a_row_of_the_page(found):
+    told = found[perfect][1].about["latents"]
+    lines = evaluate._latents(told)
+    dead = sum(each["dead"] for each in told)
+    assert lines[2].startswith(f"{dead} of {len(told)} are dead")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[4:-1]]
+    heads, _, *rows = rows
+    assert [row[0] for row in rows] == [each["name"] for each in told if not each["dead"]]
+    first = dict(zip(heads, rows[0], strict=True))
+    assert (first["kind"], first["factor"], first["steers"]) == ("axis", "smile", "yes")
+    assert float(first["correlation"]) == pytest.approx(told[0]["correlation"], abs=5e-3)
+    assert first["interval"] == "-2 to 2"
+    assert evaluate._latents([]) == []
 
 
 def test_all_that_is_told_of_procedural_faces_has_a_direction():
@@ -367,10 +382,15 @@ def test_entries_are_what_latents_json_wants(tmp_path, found):
     assert {each.mask for each in entries[:3]} == {"mouth"}
 
 
-def test_attributes_do_where_factors_are_unknown():
+def test_attributes_do_where_factors_are_unknown(capsys):
     subject, report = measured(perfect, "attributes", masks="mouth")
     assert report.measures["control/axes/count"].estimate == 3
     assert {"Smiling", "Mouth_Slightly_Open"} < {each.name for each in subject.entries}
+    assert "Eyeglasses" in report.about["unread"]["mouth"]
+    assert not {"Smiling", "Mouth_Slightly_Open"} & {*report.about["unread"]["mouth"]}
+    said = capsys.readouterr().out
+    assert "under mouth, nothing is said of what cannot be read there: " in said
+    assert "Eyeglasses" in said
     everywhere = control._everywhere(subject)
     assert "Pale_Skin" in everywhere
     assert not {"Smiling", "No_Beard"} & everywhere
@@ -387,6 +407,8 @@ def test_where_nothing_is_known_latents_are_ranked_by_the_pixels_they_move(tmp_p
     assert found[-1].mask is None
     table = report.about["latents"]
     assert [each["name"] for each in table] == [each.name for each in found]
+    assert evaluate._latents(table)[2] == "1 of 4 are dead: they move nothing that is measured."
+    assert evaluate._latents(table)[4] == "| name | kind | mask | levels |"
     levels = [each["levels"] for each in table[:3]]
     assert levels == sorted(levels, reverse=True)
     assert {each.mask for each in found[:3]} == {"mouth"}, "where all three are seen"

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import textwrap
 import tomllib
 from pathlib import Path
@@ -174,3 +175,17 @@ def test_what_make_and_pip_are_asked_is_there():
     for line in COMMANDS:
         if line.startswith("pip install -r"):
             assert (REPOSITORY / line.split()[3]).is_file()
+
+
+def test_the_benchmark_that_is_named_draws_its_sheet(tmp_path):
+    (line,) = [each for each in re.findall(r"`(python benchmarks/[^`]*)`", README) if "--" in each]
+    words = [*shlex.split(line)[1:], "--train=300"]
+    said = subprocess.run(
+        [sys.executable, REPOSITORY / words[0], *words[1:]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "light_direction" in said
+    assert (tmp_path / "faces.png").stat().st_size > 10_000

@@ -44,7 +44,7 @@ def run(settings: Evaluation, directory: Path, cache: Path | None = None) -> Rep
         if not report.done:
             raise
         raise Stopped.by(stop, f"measuring {', '.join(report.done)}") from None
-    files.write(directory / TABLE, _page(report).encode())
+    files.write(directory / TABLE, page(report).encode())
     logs.say(f"Numbers: {directory / reports.FILE}; as a table: {directory / TABLE}")
     if "control" in report.done:
         found = directory / latents.FILE
@@ -126,7 +126,7 @@ def _other(report: Report, about: dict[str, Any]) -> str:
     return ""
 
 
-def _page(report: Report) -> str:
+def page(report: Report) -> str:
     about = report.about
     others = about.get("other_commits", {})
     trained = f"{about['images_seen_in_all']:,} images seen in training"
@@ -153,25 +153,25 @@ def _page(report: Report) -> str:
 
 
 def _latents(found: list[dict[str, Any]]) -> list[str]:
-    """Of each latent that `control` measured, a row; the dead ones are counted."""
+    """Of each latent that `control` measured or ranked, a row; the dead ones are counted."""
     alive = [each for each in found if not each["dead"]]
     if not alive:
         return []
-    numbers = ("correlation", "next", "margin", "effect", "outside")
-    heads = ["latent", "kind", "hole", "factor", *numbers, "interval", "one-sided", "steers"]
-    rows = [heads, ["---"] * len(heads)]
-    for each in alive:
-        ends = " to ".join(reports.said(end) for end in each["interval"])
-        rows.append(
-            [each["name"], each["kind"], each["mask"], each["factor"]]
-            + [reports.said(each[number]) for number in numbers]
-            + [ends, *("yes" if each[flag] else "" for flag in ("one_sided", "steers"))]
-        )
+    heads = [key for key in alive[0] if key not in ("dead", "dimension")]
+    rows = [heads, ["---"] * len(heads), *([_told(each[key]) for key in heads] for each in alive)]
     return [
         "## latents, one by one",
         "",
-        f"{len(found) - len(alive)} of {len(found)} move nothing that can be read.",
+        f"{len(found) - len(alive)} of {len(found)} are dead: they move nothing that is measured.",
         "",
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
     ]
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, list):
+        return " to ".join(map(_told, value))
+    return value if isinstance(value, str) else reports.said(value)

@@ -20,6 +20,7 @@ from csi_tf.settings import FEWEST
 FILE = "evaluation.json"
 Better = Literal["higher", "lower"] | None
 PREFIXES = {"pictures": ("pictures", "truncation")}  # of keys, where not the part's own name
+TOLD = {"control": ("latents", "unread")}  # what a part writes into `about`
 _DIGITS = 6  # significant ones that are kept
 
 
@@ -96,6 +97,8 @@ class Report:
         self.done = [name for name in self.done if name not in parts]
         for name in parts:
             self.about.get("other_commits", {}).pop(name, None)
+            for told in TOLD.get(name, ()):
+                self.about.pop(told, None)
         gone = {prefix for name in parts for prefix in PREFIXES.get(name, (name,))}
         self.measures = {
             key: each for key, each in self.measures.items() if key.split("/")[0] not in gone
