@@ -104,12 +104,11 @@ OBJECTIVE = {
     " info_vae_mmd is its choice.",
     "beta": "Weight of the penalty that the objective raises. None is the objective's own default."
     " For beta_vae, beta_tcvae, factor_vae and info_beta_tcvae.",
-    "mmd_weight": "Weight of the MMD in info_vae_mmd; other objectives have none, and ignore it.",
+    "mmd_weight": "Weight of the MMD, which info_vae_mmd alone has.",
     "mmd_prior_draws": "Draws from the prior in each MMD estimate. The paper follows a tutorial"
     " that takes 200; the authors' code takes 256.",
-    "estimator": "Estimator of mutual information and total correlation. The corrected one keeps a"
-    " normalising term of the densities that the published code leaves out. Objectives without"
-    " these terms ignore it.",
+    "estimator": "Estimator of mutual information and total correlation, where the objective has"
+    " them. The corrected one keeps a normalising term that the published code leaves out.",
 }
 
 OPTIMISER = {
