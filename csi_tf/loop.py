@@ -194,8 +194,8 @@ class Loop:
         """`rate` is in seconds a step: too many, as the first one compiles. Those of a latent
         warm-up are too few, so after it this is done again."""
         ahead, and_more = self.total - step, ""
-        if self.learner.stage == "stage1" and self.config.run.mode == "train":
-            ahead, and_more = ahead + self.total, ", stage two's with them,"
+        if self.learner.stage == "stage1" and self.config.run.mode in ("train", "stage2"):
+            ahead, and_more = ahead + self.total, " (with stage two's)"
         if (left := ahead * rate) > LONG:
             logs.say(
                 f"{self.learner.stage}: {ahead:,} steps to go{and_more} take about"

@@ -182,8 +182,8 @@ def test_every_latent_that_moves_anything_is_a_row_of_the_page(found):
     told = found[perfect][1].about["latents"]
     lines = evaluate._latents(told)
     dead = sum(each["dead"] for each in told)
-    assert lines[2].startswith(f"{dead} of {len(told)} are dead")
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[4:-1]]
+    assert lines[2].startswith(f"Of {len(told)} axes and directions {dead} are dead")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[6:-1]]
     heads, _, *rows = rows
     assert [row[0] for row in rows] == [each["name"] for each in told if not each["dead"]]
     first = dict(zip(heads, rows[0], strict=True))
@@ -191,6 +191,7 @@ def test_every_latent_that_moves_anything_is_a_row_of_the_page(found):
     assert float(first["correlation"]) == pytest.approx(told[0]["correlation"], abs=5e-3)
     assert first["interval"] == "-2 to 2"
     assert evaluate._latents([]) == []
+    assert evaluate._latents(told[3:4])[2].startswith("Of 1 axes and directions 1 are dead")
 
 
 def test_all_that_is_told_of_procedural_faces_has_a_direction():
@@ -407,7 +408,7 @@ def test_where_nothing_is_known_latents_are_ranked_by_the_pixels_they_move(tmp_p
     assert found[-1].mask is None
     table = report.about["latents"]
     assert [each["name"] for each in table] == [each.name for each in found]
-    assert evaluate._latents(table)[2] == "1 of 4 are dead: they move nothing that is measured."
+    assert evaluate._latents(table)[2].startswith("Of 4 axes and directions 1 are dead")
     assert evaluate._latents(table)[4] == "| name | kind | mask | levels |"
     levels = [each["levels"] for each in table[:3]]
     assert levels == sorted(levels, reverse=True)

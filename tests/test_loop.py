@@ -118,8 +118,9 @@ def arguments(config, *more):
     [
         ("stage1", 0, ["stage1: 20 steps to go take about 20 min"]),
         ("stage1", 12, ["stage1: 20 steps to go take", "stage1: 8 steps to go take about 8 min"]),
-        ("train", 12, ["stage1: 50 steps to go, stage two's with them, take about 50 min",
-                       "stage1: 38 steps to go, stage two's", "stage2: 20 steps to go take"]),
+        ("train", 12, ["stage1: 50 steps to go (with stage two's) take about 50 min",
+                       "stage1: 38 steps to go (with stage two's)", "stage2: 20 steps to go take"]),
+        ("stage2", 0, ["stage1: 50 steps to go (with stage two's)", "stage2: 20 steps to go take"]),
     ],
 )  # fmt: skip
 def test_a_long_run_says_so_early_and_once_its_warm_up_is_over(
@@ -131,7 +132,7 @@ def test_a_long_run_says_so_early_and_once_its_warm_up_is_over(
     monkeypatch.setattr(loop, "LONG", 7 * 60.0)
     lines = []
     monkeypatch.setattr(logs, "say", lines.append)
-    training.run(config(mode, 30, latent_warmup_steps=warmup), tmp_path)
+    training.run(config(mode, 30, latent_warmup_steps=warmup), tmp_path / "run")
     said = [line for line in lines if "at this rate" in line]
     for line, begins in zip(said, expected, strict=True):
         assert line.startswith(begins)

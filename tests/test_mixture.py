@@ -318,7 +318,7 @@ def test_mean_is_the_expectation_over_all_levels():
     raw = random_raw((1, 3, 3), mixtures=3, seed=15)
     for channel in range(3):
         sharp = raw.copy()
-        for colour in range(channel):  # a level of .002 scales; what is to be expected stays broad
+        for colour in range(channel):  # an eighth of a level; what is to be expected stays broad
             start = 3 + 9 * colour + 3
             sharp[..., start : start + 3] = -6.9
         logits, means, log_scales, coefficients = oracles.unpack(sharp)

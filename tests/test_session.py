@@ -96,7 +96,7 @@ def test_the_command_draws_the_pixels_that_the_call_draws(saved, tmp_path):
         ({"picture": "AAAA"}, "no session"),
         ({"seed": -1}, "seed"),
         ({"num_samples": 10_000}, "num_samples"),
-        ({"truncation": 3.5}, "truncation"),
+        ({"truncation": 5}, "truncation"),
         ({"z": "prior"}, "posterior or whole"),
         ({"latents": {"2": "nan"}}, "no number"),
         ({"names": None}, "not as it should be"),

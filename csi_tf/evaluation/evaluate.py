@@ -154,19 +154,29 @@ def page(report: Report) -> str:
 
 def _latents(found: list[dict[str, Any]]) -> list[str]:
     """Of each latent that `control` measured or ranked, a row; the dead ones are counted."""
-    alive = [each for each in found if not each["dead"]]
-    if not alive:
+    if not found:
         return []
-    heads = [key for key in alive[0] if key not in ("dead", "dimension")]
-    rows = [heads, ["---"] * len(heads), *([_told(each[key]) for key in heads] for each in alive)]
-    return [
-        "## latents, one by one",
+    alive = [each for each in found if not each["dead"]]
+    lines = [
+        "## control, latent by latent",
         "",
-        f"{len(found) - len(alive)} of {len(found)} are dead: they move nothing that is measured.",
-        "",
-        *("| " + " | ".join(row) + " |" for row in rows),
+        f"Of {len(found)} axes and directions {len(found) - len(alive)} are dead: they move nothing"
+        " that is measured.",
         "",
     ]
+    if not alive:
+        return lines
+    if "correlation" in alive[0]:
+        lines += [
+            "`correlation` is between a latent's value and its factor; `next` is that of the factor"
+            " which follows next best, and `margin` the distance. `effect` is over the interval, in"
+            " standard deviations of the data, and `outside` how far the factor moves that strays"
+            " most, as a part of it.",
+            "",
+        ]
+    heads = [key for key in alive[0] if key not in ("dead", "dimension")]
+    rows = [heads, ["---"] * len(heads), *([_told(each[key]) for key in heads] for each in alive)]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
 def _told(value: Any) -> str:

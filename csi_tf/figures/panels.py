@@ -9,7 +9,7 @@ from csi_tf.figures.arrays import Material, Sizes
 from csi_tf.figures.layout import pixels
 from csi_tf.model import CSIModel
 
-# Drawn pixel by pixel, so few of them, and small holes.
+# Drawn pixel by pixel, so few of them.
 SIZES = Sizes(samples=2, values=5, candidates=3, traversed=3, encoded=256)
 COUNT, BOX = 6, "center"
 

@@ -83,6 +83,7 @@ def _readers(subject: Subject, report: Report) -> dict[str, Reader]:
             except Illegible as problem:
                 problems.append(f"under {hole}, {problem}")
                 logs.say(f"too little can be read under {hole}, which control leaves out")
+                unread[hole] = [*names]
             else:
                 unread[hole] = [name for name in names if name not in readers[hole].names]
                 if unread[hole]:
