@@ -65,6 +65,15 @@ def test_a_report_comes_back_from_its_file(tmp_path):
         Report.read(tmp_path)
 
 
+def test_what_is_forgotten_leaves_nothing_behind():
+    report = Report({"latents": [{"dead": True}], "unread": {}, "seed": 0}, ["control", "seam"])
+    report.add_number("control/axes/count", 3)
+    report.add_number("seam/none/top", 1)
+    report.drop(["control"])
+    assert (report.about, report.done) == ({"seed": 0}, ["seam"])
+    assert list(report.measures) == ["seam/none/top"]
+
+
 def test_the_table_says_what_is_better():
     report = Report()
     report.add("pictures/mouth/psnr", np.arange(12.0), unit="dB", better="higher")

@@ -113,6 +113,14 @@ def arguments(config, *more):
     return [*tiny.flags(config), *more]
 
 
+def test_a_run_says_once_what_its_pixelcnn_really_sees(tmp_path, capsys):
+    training.run(config(), tmp_path)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "receptive" in line]
+    assert "3x5 (published), which sees 5 rows above, 8 columns, 3 pixels to the left" in line
+    training.run(config(train_steps=9), tmp_path)
+    assert "receptive" not in capsys.readouterr().out, "it goes on with the same"
+
+
 @pytest.mark.parametrize(
     ("mode", "warmup", "expected"),
     [

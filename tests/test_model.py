@@ -325,6 +325,7 @@ def test_mixed_precision_keeps_latents_and_likelihood_in_float32():
     [
         (lambda m: m.log_prob(pictures(), box()), "z is missing"),
         (lambda m: m.log_prob(pictures(), box(), np.zeros((2, 3), "float32")), "expected \\(2, 4"),
+        (lambda m: m.log_prob(pictures(), box(), np.zeros((3, 4), "float32")), "expected \\(2, 4"),
         (lambda m: m.log_prob(pictures(), box(), [[0.0] * 4] * 2), "z is a list, expected"),
         (lambda m: m.log_prob(pictures(), box(), np.full((2, 4), np.nan)), "NaN or infinity"),
         (lambda m: m.decode(np.zeros((2, 3), "float32")), r"expected \(batch, 4\)"),

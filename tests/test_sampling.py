@@ -150,7 +150,16 @@ def test_wide_pictures_are_compiled_for_three_widths_at_most():
     """A quarter, a half and all of it, whichever the holes need."""
     network, size = ForwardPixelCNN(1, 4, 2), 128
     images = np.zeros((1, size, size, 3), "float32")
-    for left, width in ((0, 3), (60, 3), (125, 3), (20, 40), (64, 50), (0, 128), (9, 100)):
+    for left, width in (
+        (0, 3),
+        (60, 3),
+        (125, 3),
+        (50, 30),
+        (20, 40),
+        (64, 50),
+        (0, 128),
+        (9, 100),
+    ):
         mask = np.ones((1, size, size, 1), "float32")
         mask[:, 5, left : left + width] = 0
         sampling.sample(network, images, mask)
