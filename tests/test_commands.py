@@ -29,7 +29,7 @@ from commanding import (
 import csi_tf
 import run
 from csi_tf import files, masks
-from csi_tf.commands import completions, output, traversal
+from csi_tf.commands import completions, drawn, output, traversal
 from csi_tf.latents import Latent
 
 
@@ -219,6 +219,52 @@ def test_what_is_finished_is_kept_when_stopped(number, monkeypatch, capsys):
     assert names(directory) == names("whole")
     for name in names(directory):
         assert (directory / name).read_bytes() == Path("whole", name).read_bytes(), name
+
+
+@pytest.mark.parametrize("mode", ["inpaint", "sample"])
+def test_a_picture_is_gone_on_with_where_it_was_stopped(mode, monkeypatch):
+    """Among others, of which one is finished and one not begun; what is there is not drawn anew."""
+    for i in range(3):
+        picture(f"photos/{i}.png", 20, 20, seed=i)
+    given = ["--input=photos", "--mask=brush", "--truncation=none"] if mode == "inpaint" else []
+    call = (*given, f"--mode={mode}", "--num_samples=5", "--batch=2")
+    assert main(*call, "--output=whole") == 0
+    last = "1-002.png" if mode == "inpaint" else "sample-002.png"
+    write = files.write
+
+    def interrupted(path, content):
+        write(path, content)
+        if path.name == last:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(files, "write", interrupted)
+    assert main(*call, "--output=out") == 130
+    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
+    assert any(path.name == last for path in before)
+    asked = []
+
+    def drawing(*arguments):
+        asked.append((len(arguments[2]), arguments[4].tolist()))
+        return draw(*arguments)
+
+    draw = drawn.draw
+    monkeypatch.setattr(files, "write", write)
+    monkeypatch.setattr(drawn, "draw", drawing)
+    assert main(*call, "--output=out") == 0
+    assert (1, [3, 4]) in asked
+    assert (1, [0, 1, 2, 3, 4]) in asked or mode == "sample"
+    assert names("out") == names("whole")
+    for name in names("out"):
+        assert Path("out", name).read_bytes() == Path("whole", name).read_bytes(), name
+    for path, when in before.items():
+        assert path.stat().st_mtime_ns == when, path
+    Path("out", last.replace("002", "grid")).unlink()
+    asked.clear()
+    assert main(*call, "--output=out") == 0
+    assert not asked
+    for name in names("out"):
+        made, expected = (sorted(Path(o, name).read_bytes().splitlines()) for o in ("out", "whole"))
+        assert made == expected, name  # lines of results may come in another order
 
 
 def test_one_failure_does_not_keep_the_others(capsys):

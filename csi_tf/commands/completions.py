@@ -1,6 +1,7 @@
 """--mode=inpaint, reconstruct and sample: completions of each picture, and all side by side."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -43,17 +44,45 @@ class Completions:
         context_mask = None
         if self._command.mode != "reconstruct":
             context_mask = np.stack([np.asarray(picture.context_mask) for picture in pictures])
-        parts: dict[int, list[Drawn]] = {}
-        for i, some in drawn.draw(
-            self._model, self._command, images, context_mask, numbers, self._ways, progress
-        ):
-            results = self._results(some)
-            for result, pixels in zip(results, some.images, strict=True):
-                yield Made(pictures[i], self._name(result["sample"]), pixels, result, False)
-            mine = parts.setdefault(i, [])
-            mine.append(some)
-            if sum(len(part.number) for part in mine) == len(numbers):
-                yield from self._sheets(pictures[i], Drawn.joined(parts.pop(i)))
+        parts = [self._left(picture) if only is None else [] for picture in pictures]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for i, mine in enumerate(parts):
+            there = [int(part.number[0]) for part in mine]
+            alike.setdefault(tuple(np.setdiff1d(numbers, there).tolist()), []).append(i)
+        total, done = sum(len(missing) * len(those) for missing, those in alike.items()), 0
+        for missing, those in alike.items():
+            if not missing:
+                for i in those:
+                    yield from self._sheets(pictures[i], Drawn.joined(parts[i]))
+                continue
+            own = len(missing) * len(those)
+            for k, some in drawn.draw(
+                self._model,
+                self._command,
+                images[those],
+                None if context_mask is None else context_mask[those],
+                np.array(missing),
+                self._ways,
+                _share(progress, done, own, total),
+            ):
+                i = those[k]
+                results = self._results(some)
+                for result, pixels in zip(results, some.images, strict=True):
+                    yield Made(pictures[i], self._name(result["sample"]), pixels, result, False)
+                parts[i].append(some)
+                if sum(len(part.number) for part in parts[i]) == len(numbers):
+                    yield from self._sheets(pictures[i], Drawn.joined(parts[i]))
+                    parts[i] = []
+            done += own
+
+    def _left(self, picture: Picture) -> list[Drawn]:
+        """What an attempt that was stopped has finished of it, one by one."""
+        found = []
+        for number in self.numbers:
+            with suppress(KeyError, TypeError, ValueError):  # not as this version writes it
+                if (each := self._job.left(picture, self._name(number))) is not None:
+                    found.append(_drawn(*each))
+        return found
 
     def _sheets(self, picture: Picture, whole: Drawn) -> Iterator[Made]:
         whole = whole.ordered(self._command.order)
@@ -121,3 +150,25 @@ class Completions:
 
     def _name(self, number: Any) -> str:
         return f"{number:03d}"
+
+
+def _drawn(pixels: np.ndarray, result: Record) -> Drawn:
+    """The completion that `_results` told of."""
+
+    def row(name: str, dtype: type) -> np.ndarray:
+        return np.array([result[name]], dtype)  # of what is no number, which JSON has as null, NaN
+
+    return Drawn(
+        pixels[None],
+        row("latents", np.float32),
+        row("inferred", np.float32),
+        row("log_likelihood", np.float64),
+        row("bits_per_dim", np.float64),
+        row("key", np.int64),
+        row("sample", np.int64),
+    )
+
+
+def _share(progress: drawing.Progress, before: int, own: int, all_: int) -> drawing.Progress:
+    """The progress of `own` completions as that of all."""
+    return lambda done, total: progress(before * total + own * done, all_ * total)

@@ -27,9 +27,8 @@ class Drawn(NamedTuple):
         return cls(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
     def ordered(self, order: str) -> "Drawn":
-        if order == "number":
-            return self
-        best = np.argsort(-self.log_likelihood, kind="stable")
+        first = self.number if order == "number" else -self.log_likelihood
+        best = np.lexsort((self.number, first))
         return Drawn(*(values[best] for values in self))
 
 

@@ -125,6 +125,17 @@ class Job:
     def place(self, picture: Picture, file: str) -> Path:
         return self.output.place(picture.source.name, file)
 
+    def left(self, picture: Picture, file: str) -> tuple[np.ndarray, Record] | None:
+        """Pixels and result of a completion that is there already, made with these settings; not of
+        one that was pasted back, whose pixels are the photo's."""
+        path = self.place(picture, file)
+        if self.command.paste_back or not path.exists():
+            return None
+        record = read_record(path) or {}
+        if record.get("settings") != picture.settings | {"file": file}:
+            return None
+        return image_files.read_image(path), record["result"]
+
     def grid(self, source: Source) -> Path:
         return self.output.place(source.name, "grid")
 
