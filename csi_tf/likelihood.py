@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from csi_tf import checks, noise
-from csi_tf.arguments import check_model
+from csi_tf.arguments import check_model, context_masks
 from csi_tf.model import CSIModel, posterior_sample
+from pixel_cnn_pp import checks as pixel_checks
 
 
 def whole_images(
@@ -23,6 +24,8 @@ def whole_images(
     More samples tighten it. Encoder and PixelCNN are told what they were in training.
     """
     check_model(model)
+    pixel_checks.images(images_pm1)
+    context_mask = context_masks(context_mask, images_pm1)
     if model.reverse is not None:
         raise ValueError(
             "this model has a reverse net, which sees the pixels it would be scored on: use a stage"
@@ -37,9 +40,11 @@ def holes(
 ) -> np.ndarray:
     """(B,) nats of what the holes hide, given the context, averaged over draws of z.
 
-    `context_mask` has a mask for each picture.
+    `context_mask` is a mask for each picture, one for all, or the name of a box.
     """
     check_model(model)
+    pixel_checks.images(images_pm1)
+    context_mask = context_masks(context_mask, images_pm1)
     counts = 1.0 - np.asarray(context_mask)[..., 0]
     return _log_mean(model, images_pm1, context_mask, counts, samples, seed, weighted=False)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from csi_tf import likelihood, noise, stages
+from csi_tf import likelihood, masks, noise, stages
 from csi_tf import model as models
 from csi_tf.config import ModelConfig
 
@@ -29,6 +29,14 @@ def test_holes_average_probabilities_not_their_logarithms():
     expected = best + np.log(np.exp(each - best).mean(0))
     # The model adds up pixels in float32.
     np.testing.assert_allclose(likelihood.holes(model, images, mask, 5, 3), expected, rtol=1e-6)
+
+
+def test_a_mask_may_be_named_or_one_for_all():
+    model, (images, _) = tiny_model(), inputs()
+    one = masks.named("eyes", 16)
+    expected = likelihood.holes(model, images, np.stack([one, one]), 2, 0)
+    for given in ("eyes", one, ["eyes", "eyes"]):
+        np.testing.assert_array_equal(likelihood.holes(model, images, given, 2, 0), expected)
 
 
 def test_importance_weights_recover_a_known_evidence(monkeypatch):

@@ -334,6 +334,8 @@ def test_mixed_precision_keeps_latents_and_likelihood_in_float32():
         (lambda m: m.encode(pictures(), box(), None), "seed is None"),
         (lambda m: m.encode(pictures(), box(), 0.5), "seed is 0.5"),
         (lambda m: likelihood.holes("model", pictures(), box(), 1, 0), "model is of type str"),
+        (lambda m: likelihood.holes(m, pictures(), "month", 1, 0), "month"),
+        (lambda m: likelihood.holes(m, [1], "mouth", 1, 0), "images_pm1 is a list"),
         (lambda m: likelihood.whole_images(None, pictures(), box(), 1, 0), "of type NoneType"),
         (lambda m: sampling.sample(m, pictures(), box()), "expected a ForwardPixelCNN"),
         (lambda m: m.log_prob(pictures(size=32), box(), np.zeros((2, 4))), "16x16"),
