@@ -25,6 +25,8 @@ from commanding import (
     texts,
     trained,  # noqa: F401
 )
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import csi_tf
 import run
@@ -227,7 +229,7 @@ def test_a_picture_is_gone_on_with_where_it_was_stopped(mode, monkeypatch):
     for i in range(3):
         picture(f"photos/{i}.png", 20, 20, seed=i)
     given = ["--input=photos", "--mask=brush", "--truncation=none"] if mode == "inpaint" else []
-    call = (*given, f"--mode={mode}", "--num_samples=5", "--batch=2")
+    call = (*given, f"--mode={mode}", "--num_samples=5", "--batch=2", "--latents=1=2")
     assert main(*call, "--output=whole") == 0
     last = "1-002.png" if mode == "inpaint" else "sample-002.png"
     write = files.write
@@ -259,6 +261,17 @@ def test_a_picture_is_gone_on_with_where_it_was_stopped(mode, monkeypatch):
     for path, when in before.items():
         assert path.stat().st_mtime_ns == when, path
     Path("out", last.replace("002", "grid")).unlink()
+    other = Path("out", last.replace("002", "001"))
+    with Image.open(other) as image:
+        said = PngInfo()
+        said.add_text("csi-tf", image.info["csi-tf"])
+        image.resize((5, 5)).save(other, pnginfo=said)  # as an editor might: it is drawn again
+    asked.clear()
+    assert main(*call, "--output=out") == 0
+    assert asked == [(1, [1])]
+    grid = Path("out", last.replace("002", "grid"))
+    assert grid.read_bytes() == Path("whole", grid.name).read_bytes(), "in the order of numbers"
+    grid.unlink()
     asked.clear()
     assert main(*call, "--output=out") == 0
     assert not asked

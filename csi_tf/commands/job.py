@@ -134,7 +134,9 @@ class Job:
         record = read_record(path) or {}
         if record.get("settings") != picture.settings | {"file": file}:
             return None
-        return image_files.read_image(path), record["result"]
+        pixels = image_files.read_image(path)
+        # An editor may have kept the record and changed the size.
+        return (pixels, record["result"]) if pixels.shape == picture.image.shape else None
 
     def grid(self, source: Source) -> Path:
         return self.output.place(source.name, "grid")
